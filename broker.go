@@ -1,0 +1,143 @@
+package stem
+
+import (
+	"context"
+	"time"
+)
+
+// Broker moves messages. Every method takes a batch and costs one round trip; all are safe for concurrent use. Delivery is at
+// least once. All times are the store's clock.
+//
+// A method's error means that the batch as a whole was not done (unreachable, full, closed); what became of one member is in
+// the slice, in the order of the arguments.
+type Broker interface {
+	// Publish makes messages durable. A batch is not atomic over its members, each is.
+	Publish(ctx context.Context, msgs ...Message) ([]Published, error)
+	// Claim leases up to c.Max tasks: queues in the order given, within a queue by priority (9 first), within a priority by
+	// arrival. It waits up to c.Wait for a first one and returns none, without error, when there was none.
+	Claim(ctx context.Context, c Claim) ([]Delivery, error)
+	// Extend renews leases to now + For, also expired ones that nobody took. It returns the receipts that are no longer held.
+	Extend(ctx context.Context, leases ...Lease) (lost []Receipt, err error)
+	// Settle ends claims. Each settlement is all or nothing: nil, ErrLeaseLost (stale receipt: nothing was written) or
+	// ErrConflict (a Save met another version: nothing was written).
+	Settle(ctx context.Context, s ...Settlement) ([]error, error)
+}
+
+// Message is one task on its way into a broker. ID, Name, Queue, Priority and NotBefore repeat what the envelope's header
+// says so that stores need not read it; the queue may differ, since routing and moves change it and not the envelope.
+type Message struct {
+	ID       string
+	Name     string
+	Queue    string
+	Priority int
+	Envelope Envelope
+	State    State
+	// GeneratedID: the id was made by the client or derived, so it is deduplicated only while the task is live. A chosen id
+	// is remembered for DefaultDedupe after its end.
+	GeneratedID bool
+}
+
+// PublishState says what Publish did with a message.
+type PublishState int
+
+const (
+	// Accepted: durable in the store.
+	Accepted PublishState = iota
+	// Duplicate: a task of that id is live or remembered; Published.ID is its id. Nothing was written.
+	Duplicate
+	// Rejected: refused for the reason in Published.Err. Nothing was written.
+	Rejected
+)
+
+// Published is the outcome of publishing one message.
+type Published struct {
+	State PublishState
+	ID    string
+	Err   error
+}
+
+// Claim asks for work.
+type Claim struct {
+	Queues []QueueLimit  // claimed from first to last
+	Max    int           // in total; ≤ 0 claims nothing
+	Lease  time.Duration // ≤ 0: DefaultLease; a message's own lease wins
+	Wait   time.Duration // ≤ 0: return at once
+	Owner  string        // node and boot id, see Owner; must not be empty
+}
+
+// QueueLimit names a queue and the most tasks to take from it; Limit ≤ 0: up to Claim.Max.
+type QueueLimit struct {
+	Queue string
+	Limit int
+}
+
+// Receipt proves a claim. It is valid until the task is settled or claimed again; comparing owners alone would let an owner's
+// own earlier claim through, the epoch does not.
+type Receipt struct {
+	ID       string
+	Queue    string
+	Position string // the adapter's own
+	Owner    string
+	Epoch    Epoch
+}
+
+// Delivery is a claimed task.
+type Delivery struct {
+	Message
+	Receipt     Receipt
+	LeasedUntil time.Time
+}
+
+// Lease asks for a receipt's lease to last For from now.
+type Lease struct {
+	Receipt Receipt
+	For     time.Duration
+}
+
+// Kind says how a claim ends.
+type Kind int
+
+const (
+	// Done removes the task.
+	Done Kind = iota
+	// Retry runs it again at Settlement.At, with Settlement.State.
+	Retry
+	// Hold hides it until Settlement.At and spends nothing.
+	Hold
+	// Release gives it back at once, in its old place, and spends nothing.
+	Release
+	// Park moves it to the parked lane of its name.
+	Park
+	// Move moves it to Settlement.Queue, behind what is there.
+	Move
+	// Dead removes it and keeps it among the dead letters with Settlement.Reason.
+	Dead
+	// AckEarly keeps the claim but marks the task as not to be run again; its Done or Dead is still accepted, once. When its
+	// lease expires it is delivered with State.AckedEarly, and the only right answer is to settle it.
+	AckEarly
+)
+
+// Settlement is the one write after execution: acknowledgement, result, records and follow-ups together.
+type Settlement struct {
+	Receipt Receipt
+	Kind    Kind
+	At      time.Time // Retry, Hold; the past means now
+	Queue   string    // Move
+	Reason  string    // Dead: one of the Reason constants or free-form; empty: ReasonUnknown
+	// State replaces the daemons' part of the delivery state on Retry, Hold, Release, Park and Move; nil keeps it.
+	State  *State
+	Result *StatusWrite  // fenced by the receipt's epoch
+	Save   []RecordWrite // all or none, a conflict refuses the settlement
+	Then   []Message     // published with it; a duplicate is not an error
+}
+
+// Reasons of dead letters.
+const (
+	ReasonUnregistered     = "unregistered-task"
+	ReasonSignatureInvalid = "signature-invalid"
+	ReasonRetriesExhausted = "max-retries-exhausted"
+	ReasonPermanent        = "permanent"
+	ReasonPoison           = "poison"
+	ReasonInvalid          = "invalid-message"
+	ReasonUnknown          = "unknown"
+)

@@ -1,0 +1,45 @@
+package stem
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinels a caller can decide on. Everything else is wrapped with what was being done.
+var (
+	// ErrNotFound: no task, status, record or dead letter of that id.
+	ErrNotFound = errors.New("not found")
+	// ErrLeaseLost: the receipt is not the current claim of the task; nothing of the settlement was written.
+	ErrLeaseLost = errors.New("lease lost: the task was claimed again or is already settled")
+	// ErrConflict: a record's version is not the expected one; nothing of the write was applied.
+	ErrConflict = errors.New("conflict: the record changed since it was read")
+	// ErrUnsupported: the store lacks this capability.
+	ErrUnsupported = errors.New("not supported by this store")
+	// ErrStoreFull: the store has no room; what was accepted before is kept.
+	ErrStoreFull = errors.New("store is full")
+	// ErrReadOnly: the store can not be written.
+	ErrReadOnly = errors.New("store is read-only")
+	// ErrCorrupt: the store's data is damaged.
+	ErrCorrupt = errors.New("store is corrupt")
+	// ErrClosed: the store or client was closed.
+	ErrClosed = errors.New("closed")
+)
+
+// OptionError says that an option's value can not be used. Nothing was published.
+type OptionError struct {
+	Option string // as written in the API and the CLI, "priority"
+	Reason string
+}
+
+func (e *OptionError) Error() string { return fmt.Sprintf("option %s: %s", e.Option, e.Reason) }
+
+// SizeError says that something is larger than its limit. Nothing was written.
+type SizeError struct {
+	What  string // "message of media.resize"
+	Size  int
+	Limit int
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s is %d bytes, the limit is %d: store the data elsewhere and pass a reference", e.What, e.Size, e.Limit)
+}

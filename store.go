@@ -1,0 +1,91 @@
+package stem
+
+import (
+	"context"
+	"time"
+)
+
+// Store is what an adapter's Open returns: the three ports, and Bus where there is one. Capabilities are asserted on the
+// fields (Inspector and Maintainer on Broker).
+type Store struct {
+	Broker  Broker
+	Results Results
+	Records Records
+	Bus     Bus // nil: none; everything works without, later
+	// Info describes the store to people; it holds no secret.
+	Info StoreInfo
+	// CloseFunc ends what Open started; nil: nothing to do.
+	CloseFunc func() error
+}
+
+// Close releases what Open started. It does not settle anything: leases that are held expire.
+func (s Store) Close() error {
+	if s.CloseFunc == nil {
+		return nil
+	}
+	return s.CloseFunc()
+}
+
+// StoreInfo describes a store to people.
+type StoreInfo struct {
+	URL       string // without password
+	Kind      string // "sqlite", "memory"
+	Version   string // "SQLite 3.50.4, schema 1"
+	Namespace string
+	Warnings  []string // what an operator should know
+	OneFile   bool     // broker and results share one transaction: queued and running are derived, never written
+}
+
+// Bus carries lossy hints between processes. Nothing may depend on a hint arriving.
+type Bus interface {
+	// Send publishes a hint to the present subscribers of a topic.
+	Send(ctx context.Context, topic string, payload []byte) error
+	// Subscribe delivers hints until ctx ends; then the channel is closed. A slow reader loses hints.
+	Subscribe(ctx context.Context, topic string) (<-chan []byte, error)
+}
+
+// Maintainer is the optional capability of a Broker that has expired things to delete. Only daemons call it.
+type Maintainer interface {
+	// Maintain deletes a bounded slice of what is past its retention and says how much; call again while More.
+	Maintain(ctx context.Context) (Maintained, error)
+}
+
+// Maintained counts what one slice deleted.
+type Maintained struct {
+	Results     int
+	DeadLetters int
+	Records     int
+	SeenIDs     int
+	More        bool
+}
+
+// Takeover is the optional capability of a Broker to free the leases of a dead process at once.
+type Takeover interface {
+	// ReleaseOwner gives back every task leased to owner, in its old place, counting one redelivery, and returns how many.
+	// The caller has proved that the owner's process is gone.
+	ReleaseOwner(ctx context.Context, owner string) (int, error)
+}
+
+// StoreOptions are what every adapter's Open takes. The zero value means the documented defaults.
+type StoreOptions struct {
+	Namespace   string           // DefaultNamespace
+	DeadLetters time.Duration    // retention, DefaultDeadTTL; < 0: for ever
+	Dedupe      time.Duration    // memory of chosen ids, DefaultDedupe
+	ReadOnly    bool             // open for looking only
+	Now         func() time.Time // the store's clock where it has none of its own; time.Now
+}
+
+// StoreOption changes StoreOptions.
+type StoreOption func(*StoreOptions)
+
+// Namespace keeps everything of this store apart from other namespaces on the same server or file.
+func Namespace(name string) StoreOption { return func(o *StoreOptions) { o.Namespace = name } }
+
+// NewStoreOptions applies opts over the defaults. For adapters.
+func NewStoreOptions(opts ...StoreOption) StoreOptions {
+	o := StoreOptions{Namespace: DefaultNamespace, DeadLetters: DefaultDeadTTL, Dedupe: DefaultDedupe, Now: time.Now}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
