@@ -23,8 +23,8 @@ type Broker interface {
 	Settle(ctx context.Context, s ...Settlement) ([]error, error)
 }
 
-// Message is one task on its way into a broker. ID, Name, Queue, Priority and NotBefore repeat what the envelope's header
-// says so that stores need not read it; the queue may differ, since routing and moves change it and not the envelope.
+// Message is one task on its way into a broker. ID, Name, Queue, Priority, Lease and State.NotBefore repeat what the
+// envelope's header says so that stores need not read it; the queue may differ, since routing and moves change it and not the envelope.
 type Message struct {
 	ID       string
 	Name     string
@@ -32,8 +32,10 @@ type Message struct {
 	Priority int
 	Envelope Envelope
 	State    State
-	// GeneratedID: the id was made by the client or derived, so it is deduplicated only while the task is live. A chosen id
-	// is remembered for DefaultDedupe after its end.
+	// Lease is how long a claim of this message lasts (visibilityTimeout); 0: as long as the claimer asks for.
+	Lease time.Duration
+	// GeneratedID: the id was made at random by the client, so it is deduplicated only while the task is live. A chosen or
+	// derived id is remembered for DefaultDedupe after its end.
 	GeneratedID bool
 }
 
@@ -124,7 +126,8 @@ type Settlement struct {
 	At      time.Time // Retry, Hold; the past means now
 	Queue   string    // Move
 	Reason  string    // Dead: one of the Reason constants or free-form; empty: ReasonUnknown
-	// State replaces the daemons' part of the delivery state on Retry, Hold, Release, Park and Move; nil keeps it.
+	// State replaces the daemons' part of the delivery state on every kind that keeps the message: Retry, Hold, Release,
+	// Park, Move and Dead; nil keeps it.
 	State  *State
 	Result *StatusWrite  // fenced by the receipt's epoch
 	Save   []RecordWrite // all or none, a conflict refuses the settlement
@@ -139,5 +142,6 @@ const (
 	ReasonPermanent        = "permanent"
 	ReasonPoison           = "poison"
 	ReasonInvalid          = "invalid-message"
+	ReasonLostLease        = "lost-lease" // acknowledged early, and its worker went away
 	ReasonUnknown          = "unknown"
 )

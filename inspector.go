@@ -17,7 +17,7 @@ type Inspector interface {
 	// Replay moves dead letters back to their queues: attempt and redeliveries 0, epoch up, expiry waived. Each move is
 	// atomic.
 	Replay(ctx context.Context, r Replay) ([]Replayed, error)
-	// PurgeDeadLetters deletes the matching ones and returns how many.
+	// PurgeDeadLetters deletes the matching ones, all of them when Limit ≤ 0, and returns how many.
 	PurgeDeadLetters(ctx context.Context, q DeadLetterQuery) (int, error)
 	// Purge deletes the ready and delayed tasks of a queue and returns how many. Dead letters and running tasks stay; the
 	// status of each deleted task becomes cancelled.

@@ -143,3 +143,6 @@ type LogRecord struct {
 	Attrs   json.RawMessage
 	Pid     int
 }
+
+// NoParent in a NewTask's Header.RootID says that the child is to carry no lineage.
+const NoParent = "-"

@@ -1,7 +1,10 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/stemd/stem"
@@ -22,6 +25,9 @@ type Config struct {
 	ParkFor   time.Duration // 24 h: how long a parked task waits while nobody declares its name
 	MaxResult int           // stem.MaxResult
 	Shutdown  Shutdown
+
+	// Begin, when not nil, holds claiming back until it is closed: a new generation starts its processes beside the old one.
+	Begin <-chan struct{}
 }
 
 // Shutdown bounds how long a stop may take.
@@ -67,3 +73,42 @@ type TaskPolicy struct {
 	Soft, Hard time.Duration
 	Queue      string
 }
+
+// withDefaults fills in what was left zero and refuses what can not work.
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Node == "":
+		return c, errors.New("worker: the daemon needs a node name")
+	case c.Boot == "":
+		return c, errors.New("worker: the daemon needs a boot id")
+	case len(c.Pools) == 0:
+		return c, errors.New("worker: no plugin is configured, there is nothing to run tasks with")
+	}
+	owners := map[string]string{}
+	for _, p := range c.Pools {
+		if p.Name == "" || p.New == nil {
+			return c, errors.New("worker: a pool needs a name and a runner")
+		}
+		for queue, weight := range p.Queues {
+			if weight < 1 {
+				return c, fmt.Errorf("worker: pool %s: weight of queue %s is %d, want at least 1", p.Name, queue, weight)
+			}
+			if owner, taken := owners[queue]; taken {
+				return c, fmt.Errorf("worker: two pools own queue %q: %s and %s. A queue belongs to one pool", queue, owner, p.Name)
+			}
+			owners[queue] = p.Name
+		}
+	}
+	c.Namespace = cmp.Or(c.Namespace, stem.DefaultNamespace)
+	c.Lease = cmp.Or(c.Lease, stem.DefaultLease)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 10*time.Second)
+	c.ResultTTL = cmp.Or(c.ResultTTL, stem.DefaultResultTTL)
+	c.ParkFor = cmp.Or(c.ParkFor, 24*time.Hour)
+	c.MaxResult = cmp.Or(c.MaxResult, stem.MaxResult)
+	c.Shutdown.Warm = cmp.Or(c.Shutdown.Warm, 150*time.Second)
+	c.Shutdown.SoftGrace = cmp.Or(c.Shutdown.SoftGrace, 30*time.Second)
+	return c, nil
+}
+
+// owner names this run of the daemon in its claims.
+func (c Config) owner() string { return c.Node + "/" + c.Boot }

@@ -1,0 +1,53 @@
+// Package all is the one list of stores: it opens a store by the scheme of its URL.
+package all
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/memory"
+	"github.com/stemd/stem/adapters/sqlite"
+)
+
+// Opener opens a store of one kind.
+type Opener func(ctx context.Context, url string, opts ...stem.StoreOption) (stem.Store, error)
+
+func openers() map[string]Opener {
+	return map[string]Opener{
+		"memory": memory.Open,
+		"sqlite": sqlite.Open,
+	}
+}
+
+// Schemes lists the known schemes by name.
+func Schemes() []string { return slices.Sorted(maps.Keys(openers())) }
+
+// Open opens the store of a URL such as sqlite:///var/lib/stem/stem.db.
+func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.Store, error) {
+	scheme, _, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return stem.Store{}, fmt.Errorf("store URL %q has no scheme: want one of %s://…", Redact(rawURL), strings.Join(Schemes(), "://…, "))
+	}
+	open, ok := openers()[scheme]
+	if !ok {
+		return stem.Store{}, fmt.Errorf("store URL %q: unknown scheme %q: known are %s", Redact(rawURL), scheme, strings.Join(Schemes(), ", "))
+	}
+	return open(ctx, rawURL, opts...)
+}
+
+// Redact is a store URL without its password, for people. A URL that can not be read is hidden as a whole.
+func Redact(rawURL string) string {
+	if !strings.Contains(rawURL, "@") {
+		return rawURL
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "(unreadable store URL)"
+	}
+	return u.Redacted()
+}

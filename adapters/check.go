@@ -1,0 +1,81 @@
+package adapters
+
+import (
+	"fmt"
+
+	"github.com/stemd/stem"
+)
+
+// CheckMessage says why a message can not be published, or nil. Every broker refuses the same ones, as stem.Rejected.
+func CheckMessage(m stem.Message) error {
+	for _, f := range []struct{ what, value string }{{"id", m.ID}, {"name", m.Name}, {"queue", m.Queue}} {
+		if f.value == "" {
+			return &stem.OptionError{Option: f.what, Reason: "is empty"}
+		}
+		if n := len(f.value); n > stem.MaxName {
+			return &stem.SizeError{What: f.what + " of a task", Size: n, Limit: stem.MaxName}
+		}
+	}
+	if m.Priority < 0 || m.Priority > stem.MaxPriority {
+		return &stem.OptionError{Option: "priority", Reason: fmt.Sprintf("is %d, it must be within 0 to %d", m.Priority, stem.MaxPriority)}
+	}
+	if n := m.Envelope.Size(); n > stem.MaxMessage {
+		return &stem.SizeError{What: "message of " + m.Name, Size: n, Limit: stem.MaxMessage}
+	}
+	return nil
+}
+
+// CheckRecord says why a record can not be written, or nil. Every store refuses the same ones.
+func CheckRecord(r stem.Record) error {
+	if r.Kind == "" || r.ID == "" {
+		return &stem.OptionError{Option: "record", Reason: "has no kind or no id"}
+	}
+	if n := len(r.Body); n > stem.MaxRecord {
+		return &stem.SizeError{What: "record " + r.Kind + " " + r.ID, Size: n, Limit: stem.MaxRecord}
+	}
+	if n := len(r.Tags); n > stem.MaxTags {
+		return &stem.SizeError{What: "number of tags of record " + r.Kind + " " + r.ID, Size: n, Limit: stem.MaxTags}
+	}
+	return nil
+}
+
+// CheckSettlement says why a settlement can not be carried out whatever the store holds, or nil.
+func CheckSettlement(s stem.Settlement) error {
+	if s.Kind < stem.Done || s.Kind > stem.AckEarly {
+		return fmt.Errorf("settlement of task %s: unknown kind %d", s.Receipt.ID, s.Kind)
+	}
+	if s.Kind == stem.Move && s.Queue == "" {
+		return fmt.Errorf("settlement of task %s: a move needs a queue", s.Receipt.ID)
+	}
+	for _, m := range s.Then {
+		if err := CheckMessage(m); err != nil {
+			return fmt.Errorf("settlement of task %s: follow-up: %w", s.Receipt.ID, err)
+		}
+	}
+	for _, w := range s.Save {
+		if err := CheckRecord(w.Record); err != nil {
+			return fmt.Errorf("settlement of task %s: %w", s.Receipt.ID, err)
+		}
+	}
+	return nil
+}
+
+// Limits of pages: what a zero or too large limit means.
+const (
+	pageDefault       = 50
+	recordPageDefault = 100
+	pageMax           = 1000
+)
+
+// PageLimit is the number of items a page of statuses, tasks or dead letters holds when limit was asked for.
+func PageLimit(limit int) int { return clampLimit(limit, pageDefault) }
+
+// RecordLimit is PageLimit for records.
+func RecordLimit(limit int) int { return clampLimit(limit, recordPageDefault) }
+
+func clampLimit(limit, def int) int {
+	if limit <= 0 {
+		return def
+	}
+	return min(limit, pageMax)
+}

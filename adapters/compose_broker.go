@@ -1,0 +1,77 @@
+package adapters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// giveBackTimeout bounds the attempt to give back claims that could not be recorded as running.
+const giveBackTimeout = 5 * time.Second
+
+// composedBroker is the Broker of a composed store.
+type composedBroker struct{ *composed }
+
+var _ stem.Broker = (*composedBroker)(nil)
+
+// Publish implements stem.Broker. A failure to record the queued statuses does not undo what was accepted, so it is no error:
+// Load finds the task in the broker's store.
+func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
+	ids := make([]string, len(msgs))
+	for i, m := range msgs {
+		ids[i] = m.ID
+	}
+	floors, err := b.floors(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	out, err := b.broker.Broker.Publish(ctx, above(floors, msgs)...)
+	if err != nil {
+		return nil, err
+	}
+	accepted := ids[:0:0]
+	for i, p := range out {
+		if p.State == stem.Accepted {
+			accepted = append(accepted, msgs[i].ID)
+		}
+	}
+	_ = b.mirror(ctx, accepted)
+	return out, nil
+}
+
+// Claim implements stem.Broker. What can not be recorded as running is given back: a task whose result could not be kept
+// either had better not run.
+func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
+	ds, err := b.broker.Broker.Claim(ctx, c)
+	if err != nil || len(ds) == 0 || !b.apart {
+		return ds, err
+	}
+	writes := make([]stem.StatusWrite, len(ds))
+	for i, d := range ds {
+		writes[i].Status = LiveStatus(d.Message, d.Receipt.Owner, time.Time{}, nil)
+		writes[i].TTL = lifeOf(writes[i].Status)
+	}
+	if err = b.results.Results.Save(ctx, writes...); err == nil {
+		return ds, nil
+	}
+	err = fmt.Errorf("claim: record as running: %w", err)
+	back := make([]stem.Settlement, len(ds))
+	for i, d := range ds {
+		back[i] = stem.Settlement{Receipt: d.Receipt, Kind: stem.Release}
+		if d.State.AckedEarly {
+			back[i].Kind = stem.AckEarly // it can not be given back; its lease will expire
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+	defer cancel()
+	_, giveBack := b.broker.Broker.Settle(ctx, back...)
+	return nil, errors.Join(err, giveBack)
+}
+
+// Extend implements stem.Broker.
+func (b *composedBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
+	return b.broker.Broker.Extend(ctx, leases...)
+}

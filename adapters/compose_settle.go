@@ -1,0 +1,134 @@
+package adapters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stemd/stem"
+)
+
+// Settle implements stem.Broker, in the order that Compose describes. An error of the batch may leave some of the steps done;
+// the same settlements may be given again.
+func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
+	errs := make([]error, len(settlements))
+	for i, s := range settlements {
+		errs[i] = CheckSettlement(s)
+	}
+	for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.acknowledge} {
+		if err := step(ctx, settlements, errs); err != nil {
+			return nil, fmt.Errorf("settle: %w", err)
+		}
+	}
+	return errs, nil
+}
+
+// fence renews the leases of the settlements that write anything before the broker does.
+func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	var leases []stem.Lease
+	for i, s := range settlements {
+		if errs[i] == nil && (len(s.Save) > 0 || b.apart && s.Result != nil) {
+			leases = append(leases, stem.Lease{Receipt: s.Receipt, For: stem.DefaultLease})
+		}
+	}
+	if len(leases) == 0 {
+		return nil
+	}
+	lost, err := b.broker.Broker.Extend(ctx, leases...)
+	if err != nil {
+		return err
+	}
+	for i, s := range settlements {
+		if errs[i] == nil && slices.Contains(lost, s.Receipt) {
+			errs[i] = fmt.Errorf("settle: %w", stem.ErrLeaseLost)
+			b.begun.remove(s.Receipt)
+		}
+	}
+	return nil
+}
+
+// saveRecords saves each settlement's records, unless an earlier attempt at the same settlement did. After a crash there is no
+// same settlement: the task is claimed anew and what it saves is made from the records as they are then.
+func (b *composedBroker) saveRecords(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	for i, s := range settlements {
+		if errs[i] != nil || len(s.Save) == 0 || b.begun.has(s.Receipt) {
+			continue
+		}
+		_, err := b.records.Records.Save(ctx, s.Save...)
+		if errors.Is(err, stem.ErrConflict) {
+			errs[i] = fmt.Errorf("settle: %w", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b.begun.add(s.Receipt)
+	}
+	return nil
+}
+
+func (b *composedBroker) saveResults(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	if !b.apart {
+		return nil
+	}
+	var writes []stem.StatusWrite
+	for i, s := range settlements {
+		if errs[i] == nil && s.Result != nil {
+			w := *s.Result
+			w.Status.ID, w.Status.Epoch = s.Receipt.ID, s.Receipt.Epoch
+			if w.TTL <= 0 && !w.Status.State.Terminal() {
+				w.TTL = lifeOf(w.Status)
+			}
+			writes = append(writes, w)
+		}
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	return b.results.Results.Save(ctx, writes...)
+}
+
+// acknowledge lets the broker do what is left of the settlements and then copies the statuses that it changed.
+func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	var rest []stem.Settlement
+	var at []int
+	var follow []string
+	for i, s := range settlements {
+		if errs[i] != nil {
+			continue
+		}
+		s.Save = nil
+		if b.apart && s.Kind != stem.Dead { // a dead letter keeps the error of its result
+			s.Result = nil
+		}
+		for _, m := range s.Then {
+			follow = append(follow, m.ID)
+		}
+		rest, at = append(rest, s), append(at, i)
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	floors, err := b.floors(ctx, follow)
+	if err != nil {
+		return err
+	}
+	for i := range rest {
+		rest[i].Then = above(floors, rest[i].Then)
+	}
+	answers, err := b.broker.Broker.Settle(ctx, rest...)
+	if err != nil {
+		return err
+	}
+	changed := follow
+	for i, err := range answers {
+		errs[at[i]] = err
+		b.begun.remove(rest[i].Receipt)
+		if s := settlements[at[i]]; err == nil && s.Result == nil && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly {
+			changed = append(changed, s.Receipt.ID)
+		}
+	}
+	_ = b.mirror(ctx, changed) // it is settled; a status that lags behind does not change that
+	return nil
+}

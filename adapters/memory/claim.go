@@ -1,0 +1,147 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// waiter is a claim that waits.
+type waiter struct{ bell chan struct{} }
+
+func (w *waiter) wake() {
+	select {
+	case w.bell <- struct{}{}:
+	default: // it rings already
+	}
+}
+
+// Claim implements stem.Broker. Only waiting takes real time: an injected clock decides what is due, not how long to wait.
+func (b *broker) Claim(ctx context.Context, cl stem.Claim) ([]stem.Delivery, error) {
+	if cl.Owner == "" {
+		return nil, wrap("claim", errors.New("a claim needs an owner"))
+	}
+	now, err := b.change()
+	if err != nil {
+		return nil, wrap("claim", err)
+	}
+	out := b.take(cl, now)
+	if len(out) > 0 || cl.Wait <= 0 || cl.Max <= 0 {
+		b.mu.Unlock()
+		return out, nil
+	}
+	w := &waiter{bell: make(chan struct{}, 1)}
+	for _, ql := range cl.Queues {
+		b.queue(ql.Queue).waiters[w] = struct{}{}
+	}
+	defer b.dismiss(cl, w)
+	over := time.NewTimer(cl.Wait)
+	defer over.Stop()
+	for {
+		change := b.changes(cl, now)
+		b.mu.Unlock()
+		select {
+		case <-w.bell:
+		case <-change:
+		case <-over.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-b.done:
+			return nil, wrap("claim", stem.ErrClosed)
+		}
+		if now, err = b.change(); err != nil {
+			return nil, wrap("claim", err)
+		}
+		if out = b.take(cl, now); len(out) > 0 {
+			b.mu.Unlock()
+			return out, nil
+		}
+	}
+}
+
+// take claims what is ready.
+func (c *core) take(cl stem.Claim, now time.Time) []stem.Delivery {
+	var out []stem.Delivery
+	for _, ql := range cl.Queues {
+		q := c.queues[ql.Queue]
+		if q == nil {
+			continue
+		}
+		q.promote(now)
+		n := min(q.ready, cl.Max-len(out))
+		if ql.Limit > 0 {
+			n = min(n, ql.Limit)
+		}
+		for range n {
+			if out == nil {
+				out = make([]stem.Delivery, 0, min(cl.Max, 2*n))
+			}
+			out = append(out, c.claim(q.pop(), cl, now))
+		}
+	}
+	return out
+}
+
+func (c *core) claim(t *task, cl stem.Claim, now time.Time) stem.Delivery {
+	if t.owner != "" {
+		t.msg.State.Redeliveries++
+	}
+	t.msg.State.Epoch = c.next(t.msg.State.Epoch, now)
+	t.owner = cl.Owner
+	t.until = now.Add(leaseOf(&t.msg, cl.Lease))
+	t.place = leased
+	t.queue.leased.push(t)
+	c.updated(t.entry, now)
+	return stem.Delivery{
+		Message: t.msg, LeasedUntil: t.until,
+		Receipt: stem.Receipt{ID: t.msg.ID, Queue: t.msg.Queue, Owner: t.owner, Epoch: t.msg.State.Epoch},
+	}
+}
+
+func leaseOf(m *stem.Message, asked time.Duration) time.Duration {
+	if m.Lease > 0 {
+		return m.Lease
+	}
+	if asked > 0 {
+		return asked
+	}
+	return stem.DefaultLease
+}
+
+// changes fires when a task of a waiting claim's queues becomes due or its lease expires; nil: nothing will by itself.
+func (c *core) changes(cl stem.Claim, now time.Time) <-chan time.Time {
+	var first time.Time
+	for _, ql := range cl.Queues {
+		if at, ok := c.queue(ql.Queue).change(); ok && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	return time.After(first.Sub(now))
+}
+
+// dismiss takes a waiter away from its queues, and the queues that only it kept.
+func (c *core) dismiss(cl stem.Claim, w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ql := range cl.Queues {
+		q := c.queues[ql.Queue]
+		if q == nil {
+			continue
+		}
+		delete(q.waiters, w)
+		c.prune(q)
+	}
+}
+
+// prune lets a queue go that holds nothing.
+func (c *core) prune(q *queue) {
+	if q.idle() {
+		delete(c.queues, q.name)
+	}
+}

@@ -1,0 +1,51 @@
+package memory
+
+import (
+	"context"
+
+	"github.com/stemd/stem"
+)
+
+// slice is how many of each sort one call of Maintain deletes.
+const slice = 1000
+
+// Maintain implements stem.Maintainer.
+func (b *broker) Maintain(context.Context) (stem.Maintained, error) {
+	var m stem.Maintained
+	now, err := b.change()
+	if err != nil {
+		return m, wrap("maintain", err)
+	}
+	defer b.mu.Unlock()
+	results := func() bool { return b.expiry.len() > 0 && !b.expiry.top().expires.After(now) }
+	for ; m.Results < slice && results(); m.Results++ {
+		e := b.expiry.top()
+		b.unsave(e)
+		if e.task == nil {
+			b.recent.remove(e)
+			b.tidy(e)
+		}
+	}
+	seen := func() bool { return b.seen.len() > 0 && !b.seen.top().seenUntil.After(now) }
+	for ; m.SeenIDs < slice && seen(); m.SeenIDs++ {
+		e := b.seen.top()
+		b.forget(e)
+		b.tidy(e)
+	}
+	records := func() bool { return b.stale.len() > 0 && b.stale.top().expired(now) }
+	for ; m.Records < slice && records(); m.Records++ {
+		r := b.stale.top()
+		b.drop(b.shelves[r.Kind], r)
+	}
+	letters := func() bool {
+		last := b.letters.list.Back()
+		return last != nil && b.opts.DeadLetters >= 0 && !last.Value.(*letter).DeadAt.Add(b.opts.DeadLetters).After(now)
+	}
+	for ; m.DeadLetters < slice && letters(); m.DeadLetters++ {
+		l := b.letters.list.Back().Value.(*letter)
+		b.unbury(l)
+		b.tidy(l.entry)
+	}
+	m.More = results() || seen() || records() || letters()
+	return m, nil
+}

@@ -1,0 +1,22 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/adaptertest"
+	"github.com/stemd/stem/adapters/memory"
+)
+
+func open(t *testing.T, opts ...stem.StoreOption) stem.Store {
+	t.Helper()
+	store, err := memory.Open(t.Context(), "memory://", opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+var all = adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true}
+
+func TestContract(t *testing.T) { adaptertest.Run(t, open, all) }

@@ -1,0 +1,30 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/adaptertest"
+	"github.com/stemd/stem/adapters/sqlite"
+)
+
+func TestContract(t *testing.T) {
+	adaptertest.Run(t, func(t *testing.T, opts ...stem.StoreOption) stem.Store {
+		return open(t, "sqlite://"+filepath.Join(t.TempDir(), "stem.db"), opts...)
+	}, adaptertest.Capabilities{
+		Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,
+		Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
+			return open(t, of.Info.URL, opts...)
+		},
+	})
+}
+
+func open(t *testing.T, url string, opts ...stem.StoreOption) stem.Store {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}

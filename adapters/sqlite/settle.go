@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
+)
+
+var errAckedEarly = errors.New("the task was acknowledged early: only Done or Dead can follow")
+
+// Settle implements stem.Broker. All settlements share a transaction; each is all or nothing, because everything that can refuse
+// it is looked at before its first write.
+func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
+	errs := make([]error, len(settlements))
+	err := b.write(ctx, "settle", func(tx *tx) error {
+		for i := range settlements {
+			refused, err := b.settle(tx, &settlements[i])
+			if err != nil {
+				return err
+			}
+			if errs[i] = nil; refused != nil {
+				errs[i] = fmt.Errorf("sqlite: settle: %w", refused)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return errs, nil
+}
+
+// settle carries out one settlement, or says why it is refused; err is the store's own failure.
+func (b *broker) settle(tx *tx, s *stem.Settlement) (refused, err error) {
+	if err := adapters.CheckSettlement(*s); err != nil {
+		if held, errHeld := b.held(tx, s.Receipt); errHeld != nil || !held {
+			return stem.ErrLeaseLost, errHeld
+		}
+		return err, nil
+	}
+	if len(s.Save) > 0 {
+		if held, err := b.held(tx, s.Receipt); err != nil || !held {
+			return stem.ErrLeaseLost, err
+		}
+		if conflict, err := b.checkRecords(tx, s.Save); err != nil || conflict != nil {
+			return conflict, err
+		}
+	}
+	done, err := b.end(tx, s)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return b.whyNot(tx, s.Receipt)
+	}
+	if len(s.Save) > 0 {
+		if _, err := b.applyRecords(tx, s.Save); err != nil {
+			return nil, err
+		}
+	}
+	if s.Result != nil {
+		status := s.Result.Status
+		status.ID, status.Epoch = s.Receipt.ID, s.Receipt.Epoch
+		if err := b.save(tx, &status, s.Result.TTL); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.Then {
+		if _, err := b.publish(tx, &s.Then[i]); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+const isClaim = " WHERE seq = ? AND epoch = ? AND owner = ? AND ns = ?"
+
+// end does what the settlement's kind says to the claim; false: it is not the current one, or does not allow the kind.
+func (b *broker) end(tx *tx, s *stem.Settlement) (bool, error) {
+	r := s.Receipt
+	seq, chosen, ok := parsePosition(r.Position)
+	if !ok {
+		return false, nil
+	}
+	claim := []any{seq, int64(r.Epoch), r.Owner, b.ns}
+	var n int64
+	var err error
+	switch s.Kind {
+	case stem.Done:
+		n, err = tx.change("DELETE FROM tasks"+isClaim, claim...)
+		if n == 1 {
+			tx.end(b.ns, r.Epoch)
+			if chosen {
+				err = b.remember(tx, r.ID)
+			}
+		}
+	case stem.Dead:
+		return b.bury(tx, s, claim, chosen)
+	case stem.AckEarly:
+		n, err = tx.change("UPDATE tasks SET acked = 1"+isClaim, claim...)
+	case stem.Retry, stem.Hold:
+		n, err = b.giveBack(tx, s, us(s.At), claim)
+	case stem.Release:
+		n, err = b.giveBack(tx, s, 0, claim)
+	case stem.Park, stem.Move:
+		return b.move(tx, s, claim)
+	}
+	return n == 1, err
+}
+
+// giveBack ends a claim and puts the task back into its place, hidden until due.
+func (b *broker) giveBack(tx *tx, s *stem.Settlement, due int64, claim []any) (int64, error) {
+	if s.State == nil {
+		args := append([]any{waitingState(due, tx.us), due, tx.us}, claim...)
+		return tx.change("UPDATE tasks SET state = ?, due = ?, owner = NULL, updated = ?"+isClaim+" AND acked = 0", args...)
+	}
+	extra, err := stem.EncodeState(*s.State)
+	if err != nil {
+		return 0, err
+	}
+	args := append([]any{waitingState(due, tx.us), due, tx.us, extra, s.State.Attempt}, claim...)
+	return tx.change("UPDATE tasks SET state = ?, due = ?, owner = NULL, updated = ?, extra = ?, attempt = ?"+isClaim+" AND acked = 0", args...)
+}
+
+// move ends a claim and puts the task behind what is in another queue.
+func (b *broker) move(tx *tx, s *stem.Settlement, claim []any) (bool, error) {
+	r, ok, err := claimed(tx, "SELECT "+columns+" FROM tasks"+isClaim+" AND acked = 0", claim)
+	if !ok || err != nil {
+		return false, err
+	}
+	if r.msg.Queue = s.Queue; s.Kind == stem.Park {
+		r.msg.Queue = stem.ParkedPrefix + r.msg.Name
+	}
+	r.msg.State = adapters.Settled(r.msg.State, s.State)
+	if _, err := tx.change("DELETE FROM tasks WHERE seq = ?", r.seq); err != nil {
+		return false, err
+	}
+	return b.insert(tx, &r.msg)
+}
+
+func claimed(tx *tx, query string, claim []any) (r row, ok bool, err error) {
+	err = r.scan(tx.row(query, claim...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, false, nil
+	}
+	return r, err == nil, err
+}
+
+func (b *broker) held(tx *tx, r stem.Receipt) (bool, error) {
+	seq, _, ok := parsePosition(r.Position)
+	if !ok {
+		return false, nil
+	}
+	var one int
+	err := tx.row("SELECT 1 FROM tasks"+isClaim, seq, int64(r.Epoch), r.Owner, b.ns).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (b *broker) whyNot(tx *tx, r stem.Receipt) (refused, err error) {
+	held, err := b.held(tx, r)
+	if err != nil {
+		return nil, err
+	}
+	if held {
+		return errAckedEarly, nil
+	}
+	return stem.ErrLeaseLost, nil
+}
+
+// remember keeps a chosen id after its end.
+func (b *broker) remember(tx *tx, id string) error {
+	if b.opts.Dedupe <= 0 {
+		return nil
+	}
+	_, err := tx.change("INSERT OR REPLACE INTO seen (ns, id, until) VALUES (?, ?, ?)", b.ns, id, tx.us+b.opts.Dedupe.Microseconds())
+	return err
+}

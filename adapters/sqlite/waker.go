@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// pollEvery is how often waiting looks by itself, should a wake-up be lost.
+const pollEvery = time.Second
+
+// waker wakes what waits in this process when this or another process has written. The directory is watched, not the -wal file:
+// that one goes when the last connection closes.
+type waker struct {
+	watch *fsnotify.Watcher
+	done  chan struct{}
+
+	mu   sync.Mutex
+	bell chan struct{} // closed by the next ring; nil: nobody waits
+}
+
+func newWaker(path string) (*waker, error) {
+	watch, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	if err := watch.Add(filepath.Dir(path)); err != nil {
+		_ = watch.Close()
+		return nil, err
+	}
+	w := &waker{watch: watch, done: make(chan struct{})}
+	go w.run(path + "-wal")
+	return w, nil
+}
+
+func (w *waker) run(wal string) {
+	defer close(w.done)
+	for {
+		select {
+		case e, open := <-w.watch.Events:
+			if !open {
+				return
+			}
+			if e.Name == wal && (e.Has(fsnotify.Write) || e.Has(fsnotify.Create)) {
+				w.ring()
+			}
+		case _, open := <-w.watch.Errors:
+			if !open {
+				return
+			}
+			w.ring() // events were lost: look
+		}
+	}
+}
+
+// wait returns a channel that is closed by the next ring. Take it before looking.
+func (w *waker) wait() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bell == nil {
+		w.bell = make(chan struct{})
+	}
+	return w.bell
+}
+
+func (w *waker) ring() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bell != nil {
+		close(w.bell)
+		w.bell = nil
+	}
+}
+
+func (w *waker) close() error {
+	err := w.watch.Close()
+	<-w.done
+	w.ring()
+	return err
+}

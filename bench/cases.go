@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/memory"
+	"github.com/stemd/stem/adapters/sqlite"
+	"github.com/stemd/stem/daemon/worker"
+	"github.com/stemd/stem/plugin"
+	"github.com/stemd/stem/plugin/host"
+)
+
+const shared = 64 // per_process of the throughput cases
+
+// memoryDrain runs the worker in this process over the memory store, the handler in one real plugin process.
+func memoryDrain(ctx context.Context, s setting) (result, error) {
+	n := s.n
+	if n == 0 {
+		n = 400_000
+	}
+	store, err := memory.Open(ctx, "memory://")
+	if err != nil {
+		return result{}, err
+	}
+	defer store.Close()
+	ids, err := enqueue(ctx, store, n, s.size)
+	if err != nil {
+		return result{}, err
+	}
+	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Warn})
+	newPool := func(sink plugin.Sink) worker.Runner {
+		pool, err := host.New(host.Config{
+			Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")},
+			Processes: host.Processes{Min: 1, Max: 1}, PerProcess: shared, SendAhead: 32, Dir: s.dir,
+		}, sink, log)
+		if err != nil {
+			panic(err)
+		}
+		return pool
+	}
+	w, err := worker.New(worker.Config{
+		Node: "bench", Boot: "bench",
+		Pools: []worker.Pool{{Name: "chaos", Plugin: "chaos", Queues: map[string]int{queue: 1}, New: newPool}},
+	}, store, log)
+	if err != nil {
+		return result{}, err
+	}
+	before := measure(os.Getpid())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	if err := drained(ctx, store); err != nil {
+		return result{}, err
+	}
+	after := measure(os.Getpid())
+	w.Shutdown(worker.Warm)
+	if err := <-done; err != nil {
+		return result{}, err
+	}
+	r, err := outcome(ctx, store, ids)
+	r.P50, r.P99 = 0, 0 // everything was enqueued before: the wait says nothing
+	r.RSS, r.CPU = after.rss, after.cpu-before.cpu
+	return r, err
+}
+
+func sqliteDrain(synchronous string) func(context.Context, setting) (result, error) {
+	return func(ctx context.Context, s setting) (r result, err error) {
+		n := s.n
+		if n == 0 {
+			n = 100_000
+		}
+		url := "sqlite://" + filepath.Join(s.dir, "stem.db") + "?synchronous=" + synchronous
+		store, err := sqlite.Open(ctx, url)
+		if err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		ids, err := enqueue(ctx, store, n, s.size)
+		if err != nil {
+			return r, err
+		}
+		d, err := startStemd(ctx, s, store, url, shared)
+		if err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, d.stop()) }()
+		if err := drained(ctx, store); err != nil {
+			return r, err
+		}
+		u := measure(d.cmd.Process.Pid)
+		r, err = outcome(ctx, store, ids)
+		r.P50, r.P99 = 0, 0
+		r.RSS, r.CPU = u.rss, u.cpu
+		return r, err
+	}
+}
+
+func sqliteEnqueue(ctx context.Context, s setting) (r result, err error) {
+	n := s.n
+	if n == 0 {
+		n = 200_000
+	}
+	store, err := sqlite.Open(ctx, "sqlite://"+filepath.Join(s.dir, "stem.db"))
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	before, begun := measure(os.Getpid()), time.Now()
+	if _, err := enqueue(ctx, store, n, s.size); err != nil {
+		return r, err
+	}
+	seconds := time.Since(begun).Seconds()
+	after := measure(os.Getpid())
+	return result{N: n, Seconds: seconds, PerSec: float64(n) / seconds, RSS: after.rss, CPU: after.cpu - before.cpu}, nil
+}
+
+// latencyGap is the pause between two tasks of the latency case: long enough for the daemon to be idle again.
+const latencyGap = 20 * time.Millisecond
+
+// sqliteLatency lets another process enqueue one task at a time on the same file.
+func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
+	n := s.n
+	if n == 0 {
+		n = 500
+	}
+	url := "sqlite://" + filepath.Join(s.dir, "stem.db")
+	store, err := sqlite.Open(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	d, err := startStemd(ctx, s, store, url, 1)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	self, err := os.Executable()
+	if err != nil {
+		return r, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-produce", url, "-n", strconv.Itoa(n))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return r, err
+	}
+	if err := drained(ctx, store); err != nil {
+		return r, err
+	}
+	var ids []string
+	for cursor := ""; ; {
+		page, err := store.Results.List(ctx, stem.StatusQuery{Name: task, Limit: 1000, Cursor: cursor})
+		if err != nil {
+			return r, err
+		}
+		for _, status := range page.Items {
+			ids = append(ids, status.ID)
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	u := measure(d.cmd.Process.Pid)
+	r, err = outcome(ctx, store, ids)
+	r.PerSec, r.RSS, r.CPU = 0, u.rss, u.cpu
+	return r, err
+}
+
+// producer is the other process of sqliteLatency.
+func producer(ctx context.Context, url string, n int) (err error) {
+	store, err := sqlite.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	client := stem.NewClient(store)
+	tick := time.NewTicker(latencyGap)
+	defer tick.Stop()
+	for range n {
+		if _, err := client.Enqueue(ctx, task, body(200), stem.Queue(queue)); err != nil {
+			return err
+		}
+		<-tick.C
+	}
+	return nil
+}
+
+// idle watches a daemon with nothing to do. CPU is seconds over the time watched: 0.1 in 20 s is 0.5 %.
+func idle(ctx context.Context, s setting) (r result, err error) {
+	const settle, watched = 5 * time.Second, 20 * time.Second
+	url := "sqlite://" + filepath.Join(s.dir, "stem.db")
+	store, err := sqlite.Open(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	d, err := startStemd(ctx, s, store, url, 1)
+	err = errors.Join(err, store.Close())
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	time.Sleep(settle)
+	before := measure(d.cmd.Process.Pid)
+	time.Sleep(watched)
+	after := measure(d.cmd.Process.Pid)
+	return result{N: 1, Seconds: watched.Seconds(), RSS: after.rss, CPU: after.cpu - before.cpu}, nil
+}

@@ -1,0 +1,117 @@
+// Command bench measures Stem and prints a table; each case is also one JSON line in results.jsonl. `make bench` builds what it
+// runs. Figures compare within one run on one machine; none is ever asserted by a test.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"text/tabwriter"
+)
+
+// result is one line of results.jsonl. Latencies are in milliseconds; absent figures are 0.
+type result struct {
+	System  string  `json:"system"`
+	Case    string  `json:"case"`
+	N       int     `json:"n"`
+	Seconds float64 `json:"seconds"`
+	PerSec  float64 `json:"per_sec"`
+	P50     float64 `json:"p50_ms"`
+	P99     float64 `json:"p99_ms"`
+	RSS     float64 `json:"rss_mb"`
+	CPU     float64 `json:"cpu_s"`
+	target  string
+}
+
+// setting is what every case gets.
+type setting struct {
+	bin  string // directory of stemd and the example plugins
+	dir  string // scratch directory of this case
+	size int    // body bytes
+	n    int    // tasks; 0: the case's own number
+}
+
+var cases = []struct {
+	name   string
+	target string
+	run    func(context.Context, setting) (result, error)
+}{
+	{"memory drain", "≥ 100,000/s", memoryDrain},
+	{"sqlite drain, synchronous=normal", "≥ 25,000/s", sqliteDrain("normal")},
+	{"sqlite drain, synchronous=full", "≥ 20,000/s", sqliteDrain("full")},
+	{"sqlite batch enqueue", "≥ 50,000/s", sqliteEnqueue},
+	{"sqlite enqueue → start from idle", "p50 ≤ 1 ms, p99 ≤ 5 ms", sqliteLatency},
+	{"stemd idle, one plugin", "≤ 35 MB, ≤ 0.5 % CPU", idle},
+}
+
+func main() {
+	bin := flag.String("bin", "../bin", "directory of stemd and the example plugins")
+	out := flag.String("out", "results.jsonl", "file the lines are appended to")
+	only := flag.String("run", "", "regular expression: cases to run")
+	n := flag.Int("n", 0, "tasks per case; 0: each case's own number")
+	produce := flag.String("produce", "", "internal: be the producer of the latency case on this store")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if *produce != "" {
+		err = producer(ctx, *produce, *n)
+	} else {
+		err = run(ctx, *bin, *out, *only, *n)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin, out, only string, n int) error {
+	pick, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if bin, err = filepath.Abs(bin); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var results []result
+	for _, c := range cases {
+		if !pick.MatchString(c.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s …\n", c.name)
+		dir, err := os.MkdirTemp("", "stem-bench")
+		if err != nil {
+			return err
+		}
+		r, err := c.run(ctx, setting{bin: bin, dir: dir, size: 200, n: n})
+		_ = os.RemoveAll(dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		r.System, r.Case, r.target = "stem", c.name, c.target
+		results = append(results, r)
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(file, "%s\n", line); err != nil {
+			return err
+		}
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "CASE\tN\tSECONDS\tPER SEC\tP50 MS\tP99 MS\tRSS MB\tCPU S\tTARGET\t")
+	for _, r := range results {
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.0f\t%.2f\t%.2f\t%.1f\t%.2f\t%s\t\n", r.Case, r.N, r.Seconds, r.PerSec, r.P50, r.P99, r.RSS, r.CPU, r.target)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,214 @@
+package stem
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/stemd/stem/internal/collect"
+)
+
+// publishBatch is the most messages in one round trip.
+const publishBatch = 500
+
+// Client enqueues tasks and looks up what became of them. It is safe for concurrent use and owns nothing: close the store when
+// done with it.
+type Client struct {
+	store    Store
+	hooks    []Hooks
+	producer string
+	publish  *collect.Collector[Message, Published]
+	declared declarations
+}
+
+// NewClient makes a client of a store.
+func NewClient(store Store, opts ...ClientOption) *Client {
+	c := &Client{store: store, producer: producerName()}
+	c.publish = collect.NewCollector(publishBatch, func(msgs []Message) ([]Published, error) {
+		// The callers' contexts end their waiting, not a publish they share with others.
+		return store.Broker.Publish(context.Background(), msgs...)
+	})
+	for _, opt := range opts {
+		opt(c)
+	}
+	return c
+}
+
+func producerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return filepath.Base(os.Args[0]) + "@" + host
+}
+
+// Enqueue publishes one task by name. Concurrent calls share round trips. When ctx ends first the error is its error and the
+// task may be published all the same. Arguments are encoded as JSON.
+//
+// An id that exists already is not an error: the Handle is that of the existing task, with Duplicate.
+func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Option) (*Handle, error) {
+	h, m, s, err := c.build(ctx, Call{name, args, opts})
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %s: %w", name, err)
+	}
+	var p Published
+	err = retryPublish(ctx, s.publishRetry, func() (err error) {
+		p, err = c.publish.Do(ctx, m)
+		return err
+	})
+	if err == nil {
+		c.after(ctx, h, p)
+		err = p.Err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %s: %w", name, err)
+	}
+	return c.handle(p), nil
+}
+
+// EnqueueResult is what became of one Call of EnqueueMany: an id, or an error.
+type EnqueueResult struct {
+	ID        string
+	Duplicate bool
+	Err       error
+}
+
+// EnqueueMany publishes tasks in large batches and returns an outcome for each call, in order. A call that can not be published
+// does not keep the others back. The error is for a store that stopped answering: outcomes not known by then carry it too.
+func (c *Client) EnqueueMany(ctx context.Context, calls ...Call) ([]EnqueueResult, error) {
+	results := make([]EnqueueResult, len(calls))
+	for start := 0; start < len(calls); start += publishBatch {
+		end := min(start+publishBatch, len(calls))
+		if err := c.enqueueBatch(ctx, calls[start:end], results[start:end]); err != nil {
+			for i := end; i < len(calls); i++ {
+				results[i].Err = err
+			}
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+func (c *Client) enqueueBatch(ctx context.Context, calls []Call, results []EnqueueResult) error {
+	headers := make([]*Header, 0, len(calls))
+	msgs := make([]Message, 0, len(calls))
+	index := make([]int, 0, len(calls))
+	var retry *RetryPolicy
+	for i, call := range calls {
+		h, m, s, err := c.build(ctx, call)
+		if err != nil {
+			results[i].Err = fmt.Errorf("enqueue %s: %w", call.Name, err)
+			continue
+		}
+		if s.publishRetry != nil {
+			retry = s.publishRetry
+		}
+		headers, msgs, index = append(headers, h), append(msgs, m), append(index, i)
+	}
+	if len(msgs) == 0 {
+		return nil
+	}
+	var published []Published
+	err := retryPublish(ctx, retry, func() (err error) {
+		published, err = c.store.Broker.Publish(ctx, msgs...)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("enqueue: %w", err)
+	}
+	for j, i := range index {
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		p := published[j]
+		c.after(ctx, headers[j], p)
+		results[i] = EnqueueResult{ID: p.ID, Duplicate: p.State == Duplicate, Err: p.Err}
+	}
+	return err
+}
+
+// build turns a call into a message.
+func (c *Client) build(ctx context.Context, call Call) (*Header, Message, settings, error) {
+	s := settle(call.Options)
+	if s.err != nil {
+		return nil, Message{}, s, s.err
+	}
+	body, err := encodeArgs(call.Args)
+	if err != nil {
+		return nil, Message{}, s, err
+	}
+	h := NewHeader(call.Name, call.Options...)
+	h.Producer = c.producer
+	if h.Options.Queue == nil {
+		if queue, err := c.homeQueue(ctx, call.Name); err != nil {
+			return nil, Message{}, s, err
+		} else if queue != "" {
+			h.Options.Queue = &queue
+		}
+	}
+	if err := c.before(ctx, h); err != nil {
+		return nil, Message{}, s, err
+	}
+	m, err := BuildMessage(c.store.Info.Namespace, h, body)
+	return h, m, s, err
+}
+
+// NewHeader makes a header of options; delays and expiries count from now. BuildMessage fills in the rest.
+func NewHeader(name string, opts ...Option) *Header {
+	s := settle(opts)
+	h := &Header{
+		ID: s.id, Name: name, EnqueuedAt: time.Now().UTC(), ExpiresAt: s.expires, Options: s.Options,
+		Headers: s.headers, Meta: s.meta, Shadow: s.shadow, ReplyTo: s.replyTo,
+	}
+	if s.delay > 0 {
+		h.NotBefore = h.EnqueuedAt.Add(s.delay)
+	}
+	if !s.eta.IsZero() {
+		h.NotBefore = s.eta.UTC()
+	}
+	if s.expiresIn > 0 {
+		h.ExpiresAt = h.EnqueuedAt.Add(s.expiresIn)
+	}
+	return h
+}
+
+// NoParent says whether opts hold AddToParent(false).
+func NoParent(opts ...Option) bool { return settle(opts).noParent }
+
+func encodeArgs(args any) ([]byte, error) {
+	if raw, ok := args.(json.RawMessage); ok {
+		if !json.Valid(raw) {
+			return nil, errors.New("arguments are not valid JSON")
+		}
+		return raw, nil
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("arguments: %w", err)
+	}
+	return b, nil
+}
+
+// retryPublish calls publish again after a failure, as a policy says; nil: never. Refusals are not failures.
+func retryPublish(ctx context.Context, p *RetryPolicy, publish func() error) error {
+	const defaultRetries = 3
+	for attempt := 0; ; attempt++ {
+		err := publish()
+		if err == nil || p == nil || ctx.Err() != nil {
+			return err
+		}
+		if retries := p.MaxRetries; attempt >= defaultRetries && retries == nil || retries != nil && attempt >= *retries {
+			return err
+		}
+		select {
+		case <-time.After(p.Delay(attempt)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/proc"
+)
+
+// farewellWithin bounds the last write of a worker that stops.
+const farewellWithin = 5 * time.Second
+
+// heartbeatLoop writes the heartbeat and the manifests every interval and when a manifest changes.
+func (w *Worker) heartbeatLoop(ctx context.Context) {
+	for {
+		switch err := w.writeHeartbeat(ctx); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.beatOutage.failed(err, "others take this daemon for gone")
+		default:
+			w.beatOutage.over()
+		}
+		if !pause(ctx, w.cfg.Heartbeat, w.beat) {
+			return
+		}
+	}
+}
+
+// writeHeartbeat writes what this daemon is and can do, and reads what others can.
+func (w *Worker) writeHeartbeat(ctx context.Context) error {
+	expires := time.Now().Add(3 * w.cfg.Heartbeat)
+	beat, err := json.Marshal(w.heartbeat())
+	if err != nil {
+		return fmt.Errorf("worker: heartbeat: %w", err)
+	}
+	writes := []stem.RecordWrite{{Record: stem.Record{
+		RecordRef: stem.RecordRef{Kind: stem.KindHeartbeat, ID: w.cfg.Node}, Body: beat, Expires: expires,
+	}}}
+	for _, m := range w.manifests() {
+		body, err := encodeManifest(m)
+		if err != nil {
+			return fmt.Errorf("worker: manifest of %s: %w", m.Plugin, err)
+		}
+		writes = append(writes, stem.RecordWrite{Record: stem.Record{RecordRef: w.manifestRef(m.Plugin), Body: body, Expires: expires}})
+	}
+	if _, err := w.store.Records.Save(ctx, writes...); err != nil {
+		return err
+	}
+	return w.declared.read(ctx, w.store)
+}
+
+func (w *Worker) manifestRef(plugin string) stem.RecordRef {
+	return stem.RecordRef{Kind: stem.KindManifest, ID: w.cfg.Node + "/" + plugin}
+}
+
+// encodeManifest leaves the schemas out where they make the record too large: they only help people.
+func encodeManifest(m stem.PluginManifest) ([]byte, error) {
+	body, err := json.Marshal(m)
+	if err != nil || len(body) <= stem.MaxRecord {
+		return body, err
+	}
+	m.Tasks = slices.Clone(m.Tasks)
+	for i := range m.Tasks {
+		m.Tasks[i].ArgsSchema, m.Tasks[i].ResultSchema = nil, nil
+	}
+	return json.Marshal(m)
+}
+
+// farewell takes this daemon off the list: it has given everything back.
+func (w *Worker) farewell() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.storeCtx), farewellWithin)
+	defer cancel()
+	if broker, ok := w.store.Broker.(stem.Takeover); ok && w.abandoned.Load() == 0 {
+		// A claim that was interrupted may have been granted all the same.
+		if n, err := broker.ReleaseOwner(ctx, w.cfg.owner()); err == nil && n > 0 {
+			w.log.Debug("gave back claims that were interrupted", "tasks", n)
+		}
+	}
+	writes := []stem.RecordWrite{{Op: stem.DeleteRecord, Record: stem.Record{RecordRef: stem.RecordRef{Kind: stem.KindHeartbeat, ID: w.cfg.Node}}}}
+	for _, m := range w.manifests() {
+		writes = append(writes, stem.RecordWrite{Op: stem.DeleteRecord, Record: stem.Record{RecordRef: w.manifestRef(m.Plugin)}})
+	}
+	if _, err := w.store.Records.Save(ctx, writes...); err != nil {
+		w.log.Warn("could not sign off: this daemon is listed until its heartbeat expires", "error", err)
+	}
+}
+
+// heartbeat is this daemon now.
+func (w *Worker) heartbeat() stem.Heartbeat {
+	host, _ := os.Hostname() // "" is as good as any other name here
+	start, _ := proc.StartTime(os.Getpid())
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	stats := w.Stats()
+	now := time.Now().UTC()
+	h := stem.Heartbeat{
+		WorkerID: w.cfg.Node, Namespace: w.cfg.Namespace, Timestamp: now, Version: w.cfg.Version, Inflight: stats.Running,
+		Pools: stats.Pools, LastClaim: stats.LastClaim, Owner: w.cfg.owner(), BootID: w.cfg.Boot, StartTime: start,
+		Interval: w.cfg.Heartbeat, Warnings: w.warnings(stats),
+		Extras: stem.HeartbeatExtras{
+			Host: host, Pid: os.Getpid(), StartedAt: w.started.UTC(), UptimeMS: now.Sub(w.started).Milliseconds(), Memory: memory.Sys,
+			CPUCount: runtime.NumCPU(), Started: stats.Started, Completed: stats.Succeeded, Failed: stats.Dead,
+		},
+	}
+	inflight := map[string]int{}
+	for _, t := range w.table.running(func(*task) bool { return true }) {
+		inflight[t.delivery.Queue]++
+	}
+	d := w.directory.Load()
+	for queue, p := range d.owners {
+		h.Queues = append(h.Queues, stem.HeartbeatQueue{Name: queue, Pool: p.cfg.Name, Inflight: inflight[queue]})
+	}
+	slices.SortFunc(h.Queues, func(a, b stem.HeartbeatQueue) int { return strings.Compare(a.Name, b.Name) })
+	return h
+}
+
+// warnings are what an operator should look at.
+func (w *Worker) warnings(s Stats) []string {
+	var list []string
+	for _, p := range s.Pools {
+		if p.Up == 0 {
+			list = append(list, fmt.Sprintf("pool %s takes no tasks: %s", p.Name, p.State))
+		}
+	}
+	for _, o := range []*outage{&w.claimOutage, &w.settleOutage, &w.renewOutage} {
+		if o.down() {
+			list = append(list, o.what+" does not work")
+		}
+	}
+	return append(list, w.store.Info.Warnings...)
+}
+
+// manifests describes what this daemon handles: one entry per plugin, its pools together.
+func (w *Worker) manifests() []stem.PluginManifest {
+	w.learning.Lock()
+	defer w.learning.Unlock()
+	d := w.directory.Load()
+	var list []stem.PluginManifest
+	for _, p := range w.pools {
+		if len(p.manifest.Tasks) == 0 {
+			continue
+		}
+		i := slices.IndexFunc(list, func(m stem.PluginManifest) bool { return m.Plugin == p.plugin() })
+		if i < 0 {
+			i = len(list)
+			list = append(list, stem.PluginManifest{
+				Node: w.cfg.Node, Plugin: p.plugin(), Version: p.manifest.Version, SDK: p.manifest.SDK, Protocol: p.manifest.Protocol,
+			})
+			for _, spec := range p.manifest.Tasks {
+				r := d.in(p, spec.Name)
+				spec.Queue, spec.MaxRetries = r.home, r.maxRetries
+				list[i].Tasks = append(list[i].Tasks, spec)
+			}
+		}
+		for queue := range d.queues[p] {
+			list[i].Queues = append(list[i].Queues, queue)
+		}
+		slices.Sort(list[i].Queues)
+	}
+	return list
+}
+
+// declared is what live daemons declare. It is as old as the last heartbeat.
+type declared struct {
+	mu    sync.Mutex
+	tasks map[string]stem.TaskSpec
+}
+
+func (d *declared) read(ctx context.Context, store stem.Store) error {
+	manifests, err := stem.Manifests(ctx, store)
+	if err != nil {
+		return err
+	}
+	tasks := map[string]stem.TaskSpec{}
+	for _, m := range manifests {
+		for _, spec := range m.Tasks {
+			tasks[spec.Name] = spec
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tasks = tasks
+	return nil
+}
+
+func (d *declared) spec(name string) (stem.TaskSpec, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	spec, ok := d.tasks[name]
+	return spec, ok
+}

@@ -1,0 +1,101 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+const (
+	// sweepEvery is the longest time between two looks at the parked lanes nobody can run.
+	sweepEvery = time.Minute
+	// sweepMost bounds how many tasks of a lane one look goes through.
+	sweepMost = 1000
+)
+
+// sweepLoop ends parked tasks that nobody has declared for ParkFor: they become dead letters. The clock of a name starts again
+// whenever a live manifest declares it.
+func (w *Worker) sweepLoop(ctx context.Context) {
+	inspector, ok := w.store.Broker.(stem.Inspector)
+	if !ok {
+		return
+	}
+	declaredAt := map[string]time.Time{}
+	for pause(ctx, min(sweepEvery, max(w.cfg.ParkFor/4, time.Second)), nil) {
+		if err := w.sweep(ctx, inspector, declaredAt); err != nil && ctx.Err() == nil {
+			w.log.Warn("parked tasks: could not look for expired ones", "error", err)
+		}
+	}
+}
+
+func (w *Worker) sweep(ctx context.Context, inspector stem.Inspector, declaredAt map[string]time.Time) error {
+	queues, err := inspector.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, q := range queues {
+		name, parked := strings.CutPrefix(q.Queue, stem.ParkedPrefix)
+		if !parked || q.Ready == 0 {
+			continue
+		}
+		if err := w.declared.read(ctx, w.store); err != nil {
+			return err
+		}
+		if _, ok := w.declared.spec(name); ok {
+			declaredAt[name] = now
+			continue
+		}
+		if now.Sub(declaredAt[name]) < w.cfg.ParkFor {
+			continue
+		}
+		if err := w.sweepLane(ctx, q.Queue, name, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepLane claims what is in a lane, ends what has been there for too long and gives back the rest in its place.
+func (w *Worker) sweepLane(ctx context.Context, lane, name string, now time.Time) error {
+	var young []task
+	defer func() {
+		w.table.add(young)
+		for i := range young {
+			w.settle(&young[i], young[i].settlement)
+		}
+	}()
+	c := w.circumstances(now)
+	for seen := 0; seen < sweepMost; {
+		ds, err := w.claim(ctx, stem.Claim{Queues: []stem.QueueLimit{{Queue: lane}}, Max: sortBatch})
+		if err != nil || len(ds) == 0 {
+			return err
+		}
+		seen += len(ds)
+		old := make([]task, 0, len(ds))
+		for i := range ds {
+			t := task{delivery: ds[i], phase: settling, lease: w.cfg.Lease, renewAt: now.Add(w.cfg.Lease / 3)}
+			if h, err := stem.DecodeHeader(ds[i].Envelope.Header); err == nil {
+				t.header = h
+			}
+			if waited := now.Sub(ds[i].State.Parked); waited < w.cfg.ParkFor {
+				t.settlement = t.release(&c)
+				young = append(young, t)
+				continue
+			}
+			t.settlement = t.dead(&c, stem.ReasonUnregistered, &stem.TaskError{
+				Class: stem.ClassError, Type: "UnregisteredTask", Permanent: true,
+				Message: fmt.Sprintf("no plugin declared %q within %v", name, w.cfg.ParkFor),
+			}, nil)
+			old = append(old, t)
+		}
+		w.table.add(old)
+		for i := range old {
+			w.settle(&old[i], old[i].settlement)
+		}
+	}
+	return nil
+}

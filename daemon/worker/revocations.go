@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+const (
+	// revocationsEvery is how often new revocations are looked for when no hint arrives.
+	revocationsEvery = 3 * time.Second
+	// revocationsOverlap is read again each time: records are versioned by the store's clock, and one that was written a
+	// little earlier may become visible a little later. In microseconds, as versions are.
+	revocationsOverlap = 5_000_000
+)
+
+// revocations is what is known of cancelled tasks. It is safe for concurrent use.
+type revocations struct {
+	any  atomic.Bool // there are some
+	mu   sync.RWMutex
+	byID map[string]stem.Record
+	read int64 // highest version seen
+}
+
+// of returns the revocation of a task, or nil. One that is older than the task's present life does not count.
+func (r *revocations) of(t *task) *stem.Revocation {
+	if !r.any.Load() {
+		return nil
+	}
+	r.mu.RLock()
+	record, ok := r.byID[t.delivery.ID]
+	r.mu.RUnlock()
+	if !ok || record.Updated.Before(t.delivery.State.Created) {
+		return nil
+	}
+	var body stem.Revocation
+	if err := json.Unmarshal(record.Body, &body); err != nil {
+		body = stem.Revocation{TaskID: record.ID}
+	}
+	return &body
+}
+
+// learn takes records in and returns those that are new.
+func (r *revocations) learn(records []stem.Record, now time.Time) (fresh []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range records {
+		r.read = max(r.read, record.Version)
+		if known, ok := r.byID[record.ID]; !ok || known.Version < record.Version {
+			r.byID[record.ID] = record
+			fresh = append(fresh, record.ID)
+		}
+	}
+	for id, record := range r.byID {
+		if !record.Expires.IsZero() && record.Expires.Before(now) {
+			delete(r.byID, id)
+		}
+	}
+	r.any.Store(len(r.byID) > 0)
+	return fresh
+}
+
+func (r *revocations) since() int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return max(r.read-revocationsOverlap, 0)
+}
+
+// readRevocations looks for new revocations and stops the attempts they are about.
+func (w *Worker) readRevocations(ctx context.Context) error {
+	query := stem.RecordQuery{Kind: stem.KindRevocation, AfterVersion: w.revocations.since(), Limit: 1000}
+	for {
+		page, err := w.store.Records.List(ctx, query)
+		if err != nil {
+			return fmt.Errorf("worker: read revocations: %w", err)
+		}
+		for _, id := range w.revocations.learn(page.Items, time.Now()) {
+			for _, t := range w.table.running(func(t *task) bool { return t.delivery.ID == id }) {
+				if r := w.revocations.of(t); r != nil && (r.Terminate || r.Force) {
+					t.pool.runner.Cancel(id, t.delivery.Receipt.Epoch, "cancelled", r.Force)
+				}
+			}
+		}
+		if query.Cursor = page.Next; query.Cursor == "" {
+			return nil
+		}
+	}
+}
+
+// revocationLoop reads revocations when a hint arrives, and now and then.
+func (w *Worker) revocationLoop(ctx context.Context) {
+	var hints <-chan []byte
+	if w.store.Bus != nil {
+		var err error
+		if hints, err = w.store.Bus.Subscribe(ctx, stem.TopicRevocations); err != nil {
+			w.log.Warn("no hints of cancellations: they are noticed a few seconds later", "error", err)
+		}
+	}
+	tick := time.NewTicker(revocationsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-hints:
+			if !ok {
+				hints = nil
+				continue
+			}
+		case <-tick.C:
+		}
+		switch err := w.readRevocations(ctx); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.revokeOutage.failed(err, "cancellations are noticed late")
+		default:
+			w.revokeOutage.over()
+		}
+	}
+}

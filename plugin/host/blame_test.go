@@ -1,0 +1,204 @@
+package host
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/plugin"
+	"github.com/stemd/stem/plugin/register"
+)
+
+var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// Five attempts: 1 returned, 2 and 3 run (3 with a hard limit of 1 s, for 2 s), 4 and 5 never started.
+func fiveHeld() ([]*held, map[uint64]register.Entry) {
+	var lost []*held
+	for seq := uint64(5); seq > 0; seq-- {
+		lost = append(lost, &held{seq: seq, sent: noon.Add(-3 * time.Second), Attempt: plugin.Attempt{ID: string(rune('0' + seq))}})
+	}
+	lost[2].Hard = time.Second
+	return lost, map[uint64]register.Entry{
+		1: {Seq: 1, State: register.Done, Started: noon.Add(-time.Minute)},
+		2: {Seq: 2, State: register.Running, Started: noon.Add(-2 * time.Second)},
+		3: {Seq: 3, State: register.Running, Started: noon.Add(-2 * time.Second)},
+		9: {Seq: 9, State: register.Done, Started: noon},
+	}
+}
+
+// verdicts writes outcomes as "class" for failures and "(class)" for attempts that do not count.
+func verdicts(out []plugin.Outcome) string {
+	var words []string
+	for _, o := range out {
+		word := string(o.Error.Class)
+		if o.Kind == plugin.NotRun {
+			word = "(" + word + ")"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestBlameFallsOnWhatTheRegisterSaysRan(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*death)
+		want   string
+	}{
+		"a crash": {
+			func(d *death) { d.signal, d.exit = syscall.SIGSEGV, "signal: segmentation fault" },
+			"(collateral) crash crash (collateral) (collateral)",
+		},
+		"an exit":         {func(d *death) { d.exit = "exit status 1" }, "(collateral) exit exit (collateral) (collateral)"},
+		"an OOM kill":     {func(d *death) { d.signal, d.oom = syscall.SIGKILL, true }, "(collateral) oom oom (collateral) (collateral)"},
+		"a hard limit":    {func(d *death) { d.cause = cause{kind: causeHard, seq: 3} }, "(collateral) (collateral) timeout (collateral) (collateral)"},
+		"a forced cancel": {func(d *death) { d.cause = cause{kind: causeCancel, seq: 2, why: "cancelled"} }, "(collateral) cancelled (collateral) (collateral) (collateral)"},
+		"a forced cancel of one not started": {
+			func(d *death) { d.cause = cause{kind: causeCancel, seq: 5, why: "cancelled"} },
+			"(collateral) (collateral) (collateral) (collateral) cancelled",
+		},
+		"a lost lease":      {func(d *death) { d.cause = cause{kind: causeCancel, seq: 2, why: "lost-lease"} }, "(collateral) lost_lease (collateral) (collateral) (collateral)"},
+		"a forced shutdown": {func(d *death) { d.cause = cause{kind: causeCancel, seq: 2, why: "shutdown"} }, "(collateral) (drain) (collateral) (collateral) (collateral)"},
+		"a stop":            {func(d *death) { d.cause = cause{kind: causeStop}; d.drained = true }, "(drain) (drain) (drain) (drain) (drain)"},
+		"an exit when asked to end": {
+			func(d *death) { d.drained, d.exit = true, "exit status 0" },
+			"(drain) (drain) (drain) (drain) (drain)",
+		},
+		"a crash while it was ending": {
+			func(d *death) { d.drained, d.signal = true, syscall.SIGSEGV },
+			"(collateral) crash crash (collateral) (collateral)",
+		},
+		"a frame that was refused while others run": {func(d *death) { d.cause.kind = causeFrame }, "(collateral) crash crash (collateral) (collateral)"},
+		"a frame that was refused when nothing runs": {
+			func(d *death) {
+				d.cause.kind = causeFrame
+				delete(d.entries, 2)
+				delete(d.entries, 3)
+			},
+			"crash (collateral) (collateral) (collateral) (collateral)",
+		},
+		"a crash with no register": {
+			func(d *death) { d.signal, d.entries = syscall.SIGSEGV, nil },
+			"crash crash crash crash crash",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lost, entries := fiveHeld()
+			d := death{pid: 7, at: noon, entries: entries, words: "boom"}
+			c.change(&d)
+			out := blame(d, lost)
+			if got := verdicts(out); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			for i, o := range out {
+				if want := string(rune('1' + i)); o.Attempt.ID != want {
+					t.Errorf("outcome %d is of attempt %s", i, o.Attempt.ID)
+				}
+				if o.Pid != 7 || o.Kind == plugin.Failure && o.Started.IsZero() && o.Error.Class != stem.ClassCancelled {
+					t.Errorf("outcome %d has no pid or start: %+v", i, o)
+				}
+			}
+		})
+	}
+}
+
+func TestATimeoutSaysItsLimitAndWhatItTook(t *testing.T) {
+	lost, entries := fiveHeld()
+	out := blame(death{pid: 7, at: noon, cause: cause{kind: causeHard, seq: 3}, entries: entries}, lost)
+	if got, want := out[2].Error.Message, "hard limit 1s exceeded; killed pid 7 after 2.000s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestANameIsFastOnlyAfterEnoughFastRuns(t *testing.T) {
+	s := newSpeeds()
+	ask := func() bool { return s.fast([]plugin.Attempt{{Name: "a"}})[0] }
+	learn := func(n int, took time.Duration) {
+		for range n {
+			s.learn([]run{{"a", took}})
+		}
+	}
+	learn(learnFrom-1, time.Millisecond)
+	if ask() {
+		t.Error("called fast on too little history")
+	}
+	learn(1, time.Millisecond)
+	if !ask() {
+		t.Error("eight runs of 1 ms are fast")
+	}
+	learn(1, time.Hour)
+	if ask() {
+		t.Error("a hanging run should stop the sending ahead")
+	}
+	learn(200, time.Millisecond)
+	if !ask() {
+		t.Error("one hanging run should not count for ever")
+	}
+	learn(50, 10*time.Millisecond)
+	if ask() {
+		t.Error("runs of 10 ms are not fast")
+	}
+	if s.fast([]plugin.Attempt{{Name: "b"}})[0] {
+		t.Error("a name never seen is not fast")
+	}
+}
+
+func TestBackoffDoublesToItsCapWithLittleJitter(t *testing.T) {
+	p := &Pool{cfg: Config{Restart: Restart{Delay: time.Second, MaxDelay: 30 * time.Second}}}
+	for n, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 1000: 30 * time.Second} {
+		for range 50 {
+			if got := p.backoff(n); got > want || got < want*3/4 {
+				t.Errorf("wait %d is %v, want %v less a quarter at most", n, got, want)
+			}
+		}
+	}
+}
+
+func TestLastWordsKeepTheAnnouncementOfADeathAndTheEnd(t *testing.T) {
+	noise := strings.Repeat("some line of output\n", 500)
+	for name, c := range map[string]struct{ printed, starts, ends string }{
+		"little":            {"a\nb\n", "a\nb", "a\nb"},
+		"much":              {noise + "the end", "some line", "the end"},
+		"a long panic":      {noise + "panic: boom\n" + noise + "goroutine 99", "panic: boom\nsome", "\ngoroutine 99"},
+		"a panic, then not": {"panic: old\n" + noise + "out of luck", "panic: old\n", "\nout of luck"},
+		"one long line":     {strings.Repeat("x", 100_000), "xxx", "xxx"},
+		"no text":           {noise + "\xff\xfe", "some line", "�"},
+	} {
+		var words tail
+		words.write([]byte(c.printed))
+		got := words.words()
+		if !strings.HasPrefix(got, c.starts) || !strings.HasSuffix(got, c.ends) || len(got) > wordsSize+10 {
+			t.Errorf("%s: %d bytes, %.40q … %q", name, len(got), got, got[max(0, len(got)-40):])
+		}
+		if cap(words.buf) > 3*tailSize {
+			t.Errorf("%s: %d bytes kept", name, cap(words.buf))
+		}
+	}
+}
+
+func TestLinesAreCutWhereverTheirBytesArrive(t *testing.T) {
+	var got []string
+	l := &lines{emit: func(s string) { got = append(got, s) }}
+	for _, chunk := range []string{"on", "e\ntwo\r\nth", "", "ree\n\nlast"} {
+		_, _ = l.Write([]byte(chunk))
+	}
+	l.flush()
+	if want := "one|two|three||last"; strings.Join(got, "|") != want {
+		t.Errorf("got %q, want %s", got, want)
+	}
+}
+
+func TestTheKernelsCountOfOOMKillsIsRead(t *testing.T) {
+	path := t.TempDir() + "/vmstat"
+	if err := os.WriteFile(path, []byte("nr_free_pages 1\noom_kill 12\nother 5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := oomKillsIn(path); got != 12 {
+		t.Errorf("got %d, want 12", got)
+	}
+	if got := oomKillsIn(path + "-none"); got != 0 {
+		t.Errorf("got %d from nowhere", got)
+	}
+}

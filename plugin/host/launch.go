@@ -1,0 +1,188 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"github.com/stemd/stem/plugin"
+	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
+	"github.com/stemd/stem/plugin/register"
+	"google.golang.org/grpc"
+)
+
+// maxFrame bounds a frame in either direction: 1 MiB of tasks or results as a batch, or one message of the largest size.
+const maxFrame = 8 << 20
+
+// inherited are the environment variables every plugin gets beside those its configuration names. TMPDIR is its own.
+var inherited = [...]string{"PATH", "HOME", "TZ", "LANG"}
+
+// wire is go-plugin's view of the one plugin: a client of the service on its connection.
+type wire struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+func (wire) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+	return fmt.Errorf("the host serves no plugin")
+}
+
+func (wire) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return pluginv1.NewPluginServiceClient(conn), nil
+}
+
+// launch starts a process and returns it when it takes attempts. It takes at most Config.Start, and less when ctx ends. On an
+// error nothing is left of the process.
+func (p *Pool) launch(ctx context.Context) (*process, error) {
+	timeout, cancel := context.WithTimeout(ctx, p.cfg.Start)
+	defer cancel()
+	if err := p.verify(); err != nil {
+		return nil, err
+	}
+	dir, err := p.dir.child()
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "tmp"), 0o700)
+	}
+	if err != nil {
+		return nil, &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "has no private directory", Err: err}
+	}
+	proc := newProcess(p, dir)
+	if err := proc.connect(timeout); err != nil {
+		proc.abandon()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, proc.explain(timeout, err)
+	}
+	return proc, nil
+}
+
+// verify compares the program with its pin.
+func (p *Pool) verify() error {
+	if p.cfg.SHA256 == "" {
+		return nil
+	}
+	path, err := exec.LookPath(p.cfg.Command[0])
+	var sum string
+	if err == nil {
+		sum, err = fileSum(path)
+	}
+	switch {
+	case err != nil:
+		return &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "can not be read to verify its sha256", Err: err}
+	case sum != p.cfg.SHA256:
+		return &startError{
+			Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "is not the pinned build",
+			Err: fmt.Errorf("its sha256 is %s, the configuration wants %s: install that build or update sha256", sum, p.cfg.SHA256),
+		}
+	}
+	return nil
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// connect brings the process from exec to ready.
+func (p *process) connect(ctx context.Context) error {
+	cfg := p.pool.cfg
+	p.client = goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig: goplugin.HandshakeConfig{
+			ProtocolVersion: plugin.ProtocolVersion, MagicCookieKey: plugin.CookieKey, MagicCookieValue: plugin.CookieValue,
+		},
+		VersionedPlugins: map[int]goplugin.PluginSet{plugin.ProtocolVersion: {plugin.Name: wire{}}},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			return p.child, p.child.prepare(ctx, cfg, p.dir, cmd.Env)
+		},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
+		StartTimeout:     2 * cfg.Start, // ours ends first, by killing
+		SyncStdout:       p.child.out.stdout,
+		SyncStderr:       p.child.out.stderr,
+		// Level Off and not a null logger: go-plugin parses what a plugin prints unless its logger, and that one's Named, say Off.
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame))},
+	})
+	rpc, err := p.client.Client()
+	if err != nil {
+		return err
+	}
+	raw, err := rpc.Dispense(plugin.Name)
+	if err != nil {
+		return err
+	}
+	service, ok := raw.(pluginv1.PluginServiceClient)
+	if !ok {
+		return fmt.Errorf("unexpected client %T", raw)
+	}
+	described, err := service.Describe(ctx, &pluginv1.DescribeRequest{})
+	if err != nil {
+		return fmt.Errorf("describe: %w", err)
+	}
+	p.manifest = manifestFromProto(described.GetManifest())
+	if p.manifest.Protocol != plugin.ProtocolVersion {
+		return &versionError{Theirs: fmt.Sprint(p.manifest.Protocol)}
+	}
+	configure := &pluginv1.Configure{
+		Slots: uint32(cfg.PerProcess), Worker: cfg.Worker, Pool: cfg.Name, Config: cfg.Config, MaxResult: uint64(cfg.MaxResult),
+	}
+	if slices.Contains(p.manifest.Features, plugin.FeatureRegister) {
+		configure.Register = filepath.Join(p.dir, "register")
+		if p.register, err = register.Create(configure.Register, cfg.PerProcess); err != nil {
+			return err
+		}
+		if slices.Contains(p.manifest.Features, plugin.FeatureRecall) {
+			p.ahead = cfg.SendAhead
+			configure.SendAhead = uint32(cfg.SendAhead)
+		}
+	}
+	return p.open(ctx, service, configure)
+}
+
+// prepare completes the command. handshake is the environment go-plugin's handshake needs.
+func (c *child) prepare(ctx context.Context, cfg Config, dir string, handshake []string) error {
+	path, err := exec.LookPath(cfg.Command[0])
+	if err != nil {
+		return err
+	}
+	c.cmd.Path, c.cmd.Args = path, cfg.Command
+	c.cmd.Env = environment(cfg, dir, handshake, os.LookupEnv)
+	c.limit = ctx
+	return nil
+}
+
+func environment(cfg Config, dir string, handshake []string, lookup func(string) (string, bool)) []string {
+	env := append([]string{"TMPDIR=" + filepath.Join(dir, "tmp")}, handshake...)
+	if cfg.PerProcess == 1 {
+		env = append(env, "GOMAXPROCS=1")
+	}
+	for _, name := range append(inherited[:], cfg.Env...) {
+		if name == "TMPDIR" || strings.Contains(name, "=") {
+			continue
+		}
+		if value, ok := lookup(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env // of a name given twice exec keeps the last
+}

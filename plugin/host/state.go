@@ -1,0 +1,136 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/stemd/stem/internal/proc"
+)
+
+const (
+	stateFile = "pool.json"
+	// maxBase bounds a pool's private directory: below it lie "/123456", go-plugin's "/plugin-dir1234567890" and
+	// "/plugin1234567890", and a unix socket's path has at most 107 bytes.
+	maxBase = 60
+)
+
+// processID names a process for good.
+type processID struct {
+	Pid   int    `json:"pid"`
+	Start uint64 `json:"start"` // clock ticks since boot
+}
+
+// poolState is the content of a pool's state file: who owns the directory and which processes it started, so that Sweep can tell
+// a dead daemon's processes from strangers.
+type poolState struct {
+	Owner    processID   `json:"owner"`
+	Pool     string      `json:"pool"`
+	Children []processID `json:"children"`
+}
+
+// directory is the private directory of a running pool. Methods are safe for concurrent use.
+type directory struct {
+	path string
+	base string // to be removed as well; "": not ours
+
+	mu    sync.Mutex
+	next  int
+	state poolState
+}
+
+// newDirectory makes a private directory under base, or under a new one in the temporary directory when base is empty.
+func newDirectory(base, pool string) (d *directory, err error) {
+	d = &directory{state: poolState{Owner: processID{Pid: os.Getpid()}, Pool: pool}}
+	if base == "" {
+		if d.base, err = os.MkdirTemp("", "stem"); err != nil {
+			return nil, err
+		}
+		base = d.base
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.remove())
+		}
+	}()
+	if d.state.Owner.Start, err = proc.StartTime(os.Getpid()); err != nil {
+		return nil, err
+	}
+	if base, err = filepath.Abs(base); err != nil {
+		return nil, err
+	}
+	if err = os.MkdirAll(base, 0o700); err != nil {
+		return nil, err
+	}
+	if d.path, err = os.MkdirTemp(base, "p"); err != nil {
+		return nil, err
+	}
+	if err = checkBase(d.path); err != nil {
+		return nil, err
+	}
+	return d, d.save()
+}
+
+func checkBase(path string) error {
+	if len(path) > maxBase {
+		return fmt.Errorf("the directory for sockets, %s, has %d bytes, at most %d fit a socket's path: choose a shorter one", path, len(path), maxBase)
+	}
+	return nil
+}
+
+// child makes the private directory of the next process.
+func (d *directory) child() (string, error) {
+	d.mu.Lock()
+	d.next++
+	path := filepath.Join(d.path, fmt.Sprint(d.next))
+	d.mu.Unlock()
+	return path, os.Mkdir(path, 0o700)
+}
+
+// record notes that a process was started, forget that it is gone.
+func (d *directory) record(id processID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.Children = append(d.state.Children, id)
+	return d.save()
+}
+
+func (d *directory) forget(id processID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kept := d.state.Children[:0]
+	for _, c := range d.state.Children {
+		if c != id {
+			kept = append(kept, c)
+		}
+	}
+	d.state.Children = kept
+	return d.save()
+}
+
+// save replaces the state file in one step; the caller holds the lock.
+func (d *directory) save() error {
+	b, err := json.Marshal(d.state)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(d.path, stateFile)
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// remove deletes the directory and all that processes left in it.
+func (d *directory) remove() error {
+	var errs []error
+	for _, path := range []string{d.path, d.base} {
+		if path != "" {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
