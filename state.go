@@ -46,7 +46,7 @@ type Override struct {
 func EncodeState(s State) ([]byte, error) {
 	m := &taskv1.State{
 		Attempt: int32(s.Attempt), Crashes: int32(s.Crashes), Parked: micros(s.Parked), Home: s.Home,
-		Override: s.Override.proto(), Evidence: s.Evidence, FirstStarted: micros(s.FirstStarted),
+		Override: s.Override.Proto(), Evidence: s.Evidence, FirstStarted: micros(s.FirstStarted),
 	}
 	b, err := proto.Marshal(m)
 	if len(b) == 0 {
@@ -69,7 +69,8 @@ func DecodeState(b []byte, s *State) error {
 	return nil
 }
 
-func (o *Override) proto() *taskv1.Override {
+// Proto converts to the wire form; nil stays nil.
+func (o *Override) Proto() *taskv1.Override {
 	if o == nil {
 		return nil
 	}

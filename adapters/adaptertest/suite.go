@@ -17,18 +17,22 @@ package adaptertest
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stemd/stem"
 )
 
-// Open gives a fresh, empty store. Run closes it at the end of the case.
+// Open gives a fresh, empty store. Run closes it at the end of the case. It may be called concurrently.
 type Open func(t *testing.T, opts ...stem.StoreOption) stem.Store
 
 // Capabilities declare what the adapter has beyond the three ports. The suite fails when a declared one is missing, and when
 // one is there but not declared.
 type Capabilities struct {
 	// Clock: the store takes every time from StoreOptions.Now. The suite then moves that clock instead of waiting.
-	Clock      bool
+	Clock bool
+	// Virtual: the store lives in this process and waits only for timers and channels. The suite then runs each case in a
+	// testing/synctest bubble, where waiting takes no time.
+	Virtual    bool
 	Bus        bool
 	Inspector  bool // of the Broker
 	Maintainer bool // of the Broker
@@ -88,7 +92,16 @@ func Run(t *testing.T, open Open, caps Capabilities) {
 				if c.needs != nil && !c.needs(caps) {
 					continue
 				}
-				t.Run(c.rule, func(t *testing.T) { c.run(newRig(t, open, caps, c)) })
+				t.Run(c.rule, func(t *testing.T) {
+					if caps.Virtual {
+						synctest.Test(t, func(t *testing.T) { c.run(newRig(t, open, caps, c)) })
+						return
+					}
+					if !caps.Clock {
+						t.Parallel() // these cases wait for time to pass
+					}
+					c.run(newRig(t, open, caps, c))
+				})
 			}
 		})
 	}

@@ -105,9 +105,9 @@ const settleIn = 30 * time.Millisecond
 // waiting starts a claim that waits, and very probably waits when this returns.
 func (r *rig) waiting(c stem.Claim, d time.Duration) <-chan []stem.Delivery {
 	c.Wait = d
-	ch := make(chan []stem.Delivery, 1)
+	ch, broker := make(chan []stem.Delivery, 1), r.store.Broker
 	go func() {
-		ds, err := r.store.Broker.Claim(r.ctx, c)
+		ds, err := broker.Claim(r.ctx, c)
 		if err != nil {
 			r.Errorf("waiting claim: %v", err)
 		}

@@ -20,3 +20,9 @@ func open(t *testing.T, opts ...stem.StoreOption) stem.Store {
 var all = adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true}
 
 func TestContract(t *testing.T) { adaptertest.Run(t, open, all) }
+
+func TestContractInVirtualTime(t *testing.T) {
+	virtual := all
+	virtual.Clock, virtual.Virtual = false, true
+	adaptertest.Run(t, open, virtual)
+}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,55 +10,61 @@ import (
 	"github.com/stemd/stem/plugin"
 )
 
-// claimWait is how long a claim waits in the store for work: the longest time until a stop or a change of queues is noticed
-// where a claim can not be interrupted.
+// claimWait is how long a claim waits in the store for work.
 const claimWait = time.Second
+
+var errStillDown = errors.New("the store still does not answer")
 
 // claimLoop claims what the pool can take, and no more, until ctx ends. One round trip brings a batch; settling goes on beside
 // it.
 func (p *pool) claimLoop(ctx context.Context) {
-	w := p.w
-	retry := newBackoff()
-	var own *directory
-	var shares *weights
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return
+	}
+	w, retry := p.w, newBackoff()
 	for ctx.Err() == nil {
-		p.refresh()
-		if d := w.directory.Load(); d != own {
-			own, shares = d, newWeights(d.queues[p])
-		}
-		free := p.startAgain()
-		if free <= 0 || len(shares.queues) == 0 || len(p.manifest.Tasks) == 0 || !w.mayDispatch() {
+		free := p.runner.Free()
+		if free <= 0 || !w.mayDispatch() {
 			pause(ctx, claimWait, p.wake)
 			continue
 		}
-		ds, err := w.claim(ctx, stem.Claim{Queues: shares.plan(free), Max: free, Wait: claimWait})
+		weights := p.weights.Load()
+		ds, err := w.claim(ctx, stem.Claim{Queues: weights.plan(free), Max: free, Wait: claimWait})
 		if err != nil {
 			pause(ctx, retry.NextBackOff(), nil)
 			continue
 		}
 		retry.Reset()
-		shares.took(ds)
+		weights.took(ds)
 		w.take(p, ds)
 	}
 }
 
 // mayDispatch says whether outcomes can be written: while they gather, nothing new is started.
 func (w *Worker) mayDispatch() bool {
-	_, outcomes := w.table.counts()
-	return outcomes < maxOutcomes && !w.settleOutage.down()
+	return w.settler.waiting.Load() < maxOutcomes && !w.settleOutage.down()
+}
+
+// wakePools has every pool look again whether it may claim.
+func (w *Worker) wakePools() {
+	for _, p := range w.pools {
+		p.signal()
+	}
 }
 
 // claim asks the broker for work. After an outage our leases are renewed before anything else.
 func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	if w.claimOutage.down() && !w.renew(ctx, true) {
-		return nil, fmt.Errorf("worker: claim: the store still does not answer")
+		return nil, errStillDown
 	}
 	c.Lease, c.Owner = w.cfg.Lease, w.cfg.owner()
 	ds, err := w.store.Broker.Claim(ctx, c)
 	if err != nil {
 		if ctx.Err() == nil {
-			attempts, _ := w.table.counts()
-			w.claimOutage.failed(err, fmt.Sprintf("claims stopped, %d tasks go on", attempts))
+			n, _ := w.inflight.running()
+			w.claimOutage.failed(err, fmt.Sprintf("claims stopped, %d tasks go on", n))
 		}
 		return nil, err
 	}
@@ -69,95 +76,115 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 
 // take leads deliveries through the gates, starts those that pass and settles the others. p is nil for a sorting place.
 func (w *Worker) take(p *pool, ds []stem.Delivery) {
-	if len(ds) == 0 {
-		return
-	}
 	now := time.Now()
-	m := &moment{now: now, namespace: w.cfg.Namespace, directory: w.directory.Load(), revocations: w.revocations}
-	c := w.circumstances(now)
-	tasks := make([]task, len(ds))
-	stopped := make([]*task, 0)
-	pass := make([]*task, 0, len(ds))
-	var early []*task
+	m := &moment{now: now, namespace: w.cfg.Namespace, homes: w.homes, revocations: w.revocations}
+	batch := make([]attempt, len(ds))
+	all := make([]*attempt, len(ds))
+	stopped := make([]*verdict, len(ds))
 	for i := range ds {
-		t := &tasks[i]
-		t.delivery, t.pool = ds[i], p
-		t.lease = w.cfg.Lease
-		if ds[i].Lease > 0 {
-			t.lease = ds[i].Lease
+		a := &batch[i]
+		all[i] = a
+		a.delivery, a.pool, a.lease = ds[i], p, w.leaseOf(&ds[i])
+		a.leasedUntil = now.Add(a.lease)
+		if stopped[i] = a.judge(m); stopped[i] != nil {
+			a.over = true
 		}
-		t.renewAt = now.Add(t.lease / 3)
-		switch v := t.judge(m); {
-		case v != nil:
-			t.phase, t.settlement = settling, v.carryOut(t, &c)
-			stopped = append(stopped, t)
-		case t.acksLate():
-			pass = append(pass, t)
+	}
+	w.inflight.add(all)
+	pass := make([]*attempt, 0, len(all))
+	var early []*attempt
+	for i, a := range all {
+		switch {
+		case stopped[i] != nil:
+			w.settle(a, stopped[i].settlement(w.decision(a, now)))
+		case a.effective.acksLate:
+			pass = append(pass, a)
 		default:
-			early = append(early, t)
+			early = append(early, a)
 		}
 	}
-	w.table.add(tasks)
-	for _, t := range stopped {
-		w.settle(t, t.settlement)
+	w.start(p, pass)
+	w.ackEarly(p, early)
+}
+
+// leaseOf is the lease of a delivery: the message's own wins.
+func (w *Worker) leaseOf(d *stem.Delivery) time.Duration {
+	if d.Lease > 0 {
+		return d.Lease
 	}
-	if len(pass) > 0 {
-		w.start(p, pass)
-	}
-	if len(early) > 0 {
-		w.ackEarly(p, early)
-	}
+	return w.cfg.Lease
 }
 
 // start hands claims to the runner of their pool.
-func (w *Worker) start(p *pool, ts []*task) {
-	attempts := make([]plugin.Attempt, len(ts))
-	for i, t := range ts {
-		attempts[i] = t.attempt()
+func (w *Worker) start(p *pool, as []*attempt) {
+	if len(as) == 0 {
+		return
 	}
-	w.counters.started.Add(uint64(len(ts)))
+	attempts := make([]plugin.Attempt, len(as))
+	for i, a := range as {
+		d := &a.delivery
+		attempts[i] = plugin.Attempt{
+			ID: d.ID, Name: d.Name, Epoch: d.Receipt.Epoch, Attempt: d.State.Attempt, Queue: d.Queue,
+			Header: d.Envelope.Header, Body: d.Envelope.Body, Soft: a.effective.soft, Hard: a.effective.hard,
+		}
+	}
+	w.counters.started.Add(uint64(len(as)))
 	if !w.store.Info.OneFile {
-		w.sayRunning(ts)
+		w.sayRunning(as)
 	}
 	p.runner.Start(attempts)
+	if w.revocations.any.Load() { // one may have come since the gate
+		for i := range attempts {
+			w.stopRevoked(attempts[i].ID)
+		}
+	}
 }
 
 // ackEarly acknowledges claims before they run and starts those whose acknowledgement is durable. One that could not be
 // written was not started: it is given back, and if the store did write it, its lease runs out and it ends as lost.
-func (w *Worker) ackEarly(p *pool, ts []*task) {
-	batch := make([]stem.Settlement, len(ts))
-	for i, t := range ts {
-		t.early = true
-		batch[i] = stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.AckEarly}
+func (w *Worker) ackEarly(p *pool, as []*attempt) {
+	if len(as) == 0 {
+		return
 	}
-	errs, err := w.store.Broker.Settle(w.storeCtx, batch...)
-	var pass []*task
-	for i, t := range ts {
-		if err == nil && errs[i] == nil {
-			pass = append(pass, t)
-			continue
-		}
-		w.table.abort(t)
-		c := w.circumstances(time.Now())
-		w.settle(t, t.release(&c))
+	batch := make([]stem.Settlement, len(as))
+	for i, a := range as {
+		batch[i] = stem.Settlement{Receipt: a.delivery.Receipt, Kind: stem.AckEarly}
 	}
+	errs, err := w.store.Broker.Settle(w.settler.ctx, batch...)
 	if err != nil {
 		w.settleOutage.failed(err, "claims stopped")
 	}
-	if len(pass) > 0 {
-		w.start(p, pass)
+	pass := make([]*attempt, 0, len(as))
+	for i, a := range as {
+		acked := err == nil && errs[i] == nil
+		w.inflight.mu.Lock()
+		a.early, a.over = acked, !acked
+		w.inflight.mu.Unlock()
+		if acked {
+			pass = append(pass, a)
+			continue
+		}
+		d := w.decision(a, time.Now())
+		w.settle(a, d.release())
+	}
+	w.start(p, pass)
+}
+
+// decision begins a decision about a claim.
+func (w *Worker) decision(a *attempt, now time.Time) decision {
+	return decision{
+		delivery: a.delivery, header: a.header, effective: a.effective, worker: w.cfg.Node, now: now, ttl: w.cfg.ResultTTL,
+		maxResult: w.cfg.MaxResult, oneFile: w.store.Info.OneFile, delay: stem.RetryPolicy.Delay,
 	}
 }
 
-// startAgain starts what only this daemon may start, and says how much room is left.
-func (p *pool) startAgain() int {
-	free := p.runner.Free()
-	if free <= 0 {
-		return free
-	}
-	ts := p.again.take(free)
-	if len(ts) > 0 {
-		p.w.start(p, ts)
-	}
-	return free - len(ts)
+// settle writes a settlement; the claim is held until it is written.
+func (w *Worker) settle(a *attempt, s stem.Settlement) {
+	w.count(a, s)
+	w.settler.add(s, func(err error) {
+		w.inflight.remove(a)
+		if err != nil {
+			w.unsettled(a.delivery, s.Kind, err)
+		}
+	})
 }

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,50 +9,55 @@ import (
 	"github.com/stemd/stem/plugin"
 )
 
-// circumstances are what a decision depends on beside the task and its outcome.
-type circumstances struct {
-	now       time.Time
+// decision is everything a settlement after a run depends on.
+type decision struct {
+	delivery  stem.Delivery
+	header    *stem.Header // nil only where no attempt was made
+	effective effective
+	outcome   plugin.Outcome // zero: no attempt was made
 	worker    string
+	now       time.Time
 	ttl       time.Duration
 	maxResult int
 	oneFile   bool             // the store derives queued and running: they are not written
-	draining  bool             // the attempt was stopped for a shutdown: only a success counts
+	stopping  bool             // stopped for a shutdown: only a success counts
+	early     bool             // acknowledged before it ran: it can not run again
 	revoked   *stem.Revocation // the task is not to run again
-	then      []stem.Message   // follow-ups, built
-	thenErr   error            // why they could not be built
 	delay     func(p stem.RetryPolicy, attempt int) time.Duration
 }
 
-// decide says what an outcome means. It is pure: the same arguments give the same settlement.
+// decide says what an outcome means. It is pure: the same decision gives the same settlement, as far as its delay does.
 //
-// In this order: an attempt that did not run or was stopped by us goes back and spends nothing · a success is done · a revoked
-// task is cancelled · a snooze hides it · a permanent error, a task acknowledged early and a class that may not be retried end
-// as dead letters · what has retries left is retried · the rest is dead.
-func decide(t *task, o *plugin.Outcome, c *circumstances) stem.Settlement {
+// In this order: a success is done · a revoked task is cancelled · what was acknowledged early and did not succeed is dead · what
+// did not run, or was stopped by us, goes back and spends nothing · a cancelled attempt is cancelled · a snooze hides it · a
+// permanent error is dead · what has retries left is retried · the rest is dead.
+func decide(d decision) stem.Settlement {
+	o := &d.outcome
 	if o.Kind == plugin.Success {
-		return t.success(o, c)
+		return d.success()
 	}
 	failure := o.Error
 	if failure == nil {
-		failure = &stem.TaskError{Class: stem.ClassError, Type: "Unknown", Message: "the attempt failed without saying why"}
+		failure = &stem.TaskError{Class: stem.ClassError, Type: "Unknown", Message: "the attempt ended without saying why"}
 	}
+	unblamed := o.Kind == plugin.NotRun || d.stopping || innocent(failure.Class)
 	switch {
-	case c.revoked != nil:
-		return t.cancelled(c, revokedError(c.revoked), o)
-	case t.early && (o.Kind == plugin.NotRun || c.draining):
-		return t.dead(c, string(failure.Class), failure, o)
-	case o.Kind == plugin.NotRun || c.draining || innocent(failure.Class):
-		return t.release(c)
+	case d.revoked != nil:
+		return d.cancelled(revokedError(d.revoked))
+	case d.early && unblamed:
+		return d.dead(string(failure.Class), failure)
+	case unblamed:
+		return d.release()
 	case failure.Class == stem.ClassCancelled:
-		return t.cancelled(c, failure, o)
-	case o.Snooze > 0 && !t.early:
-		return t.hold(c, c.now.Add(o.Snooze))
+		return d.cancelled(failure)
+	case o.Snooze > 0 && !d.early:
+		return d.hold(d.now.Add(o.Snooze))
 	case failure.Permanent:
-		return t.dead(c, stem.ReasonPermanent, failure, o)
-	case t.early:
-		return t.dead(c, stem.ReasonRetriesExhausted, failure, o)
+		return d.dead(stem.ReasonPermanent, failure)
+	case d.early:
+		return d.dead(stem.ReasonRetriesExhausted, failure)
 	}
-	return t.failed(o, failure, c)
+	return d.failed(failure)
 }
 
 // innocent says whether an attempt of this class ended for a reason that is not its own.
@@ -61,94 +65,82 @@ func innocent(c stem.Class) bool {
 	return c == stem.ClassCollateral || c == stem.ClassDrain || c == stem.ClassSwap || c == stem.ClassLostLease
 }
 
-// success settles a result, if there is room for it.
-func (t *task) success(o *plugin.Outcome, c *circumstances) stem.Settlement {
-	switch {
-	case c.thenErr != nil:
-		return t.dead(c, stem.ReasonPermanent, permanent("BadFollowUp", fmt.Errorf("the task ran, but a task it enqueues on success can not be published: %w", c.thenErr)), o)
-	case len(o.Result) > c.maxResult && !t.ignoresResult():
-		tooLarge := &stem.SizeError{What: "result of " + t.delivery.Name, Size: len(o.Result), Limit: c.maxResult}
-		return t.dead(c, stem.ReasonPermanent, permanent("ResultTooLarge", tooLarge), o)
-	}
-	s := t.ended(stem.Succeeded, o, c)
-	s.Encoder = o.Encoder
-	if !t.ignoresResult() {
-		s.Result = o.Result
-	}
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Done, Result: c.keep(s), Then: c.then}
+// dies says whether an attempt of this class took its process with it.
+func dies(c stem.Class) bool {
+	return c == stem.ClassCrash || c == stem.ClassExit || c == stem.ClassOOM
 }
 
-func permanent(kind string, err error) *stem.TaskError {
-	return &stem.TaskError{Class: stem.ClassError, Type: kind, Message: err.Error(), Permanent: true}
+// success settles a result, if it is not too large to be kept.
+func (d *decision) success() stem.Settlement {
+	s := d.ended(stem.Succeeded)
+	if !d.effective.ignoreResult {
+		if size := len(d.outcome.Result); size > d.maxResult {
+			return d.dead(stem.ReasonPermanent, &stem.TaskError{
+				Class: stem.ClassError, Type: "ResultTooLarge", Permanent: true,
+				Message: (&stem.SizeError{What: "result of " + d.delivery.Name, Size: size, Limit: d.maxResult}).Error(),
+			})
+		}
+		s.Result = d.outcome.Result
+	}
+	s.Encoder = d.outcome.Encoder
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s)}
 }
 
 // failed settles a failure of the handler's own: retried while the rules allow it.
-func (t *task) failed(o *plugin.Outcome, failure *stem.TaskError, c *circumstances) stem.Settlement {
-	state := t.delivery.State
-	asked := merge(state.Override, o.Retry)
-	policy, maxRetries := t.rules.retries(t.header.Options, asked)
+func (d *decision) failed(failure *stem.TaskError) stem.Settlement {
+	o, state := &d.outcome, d.delivery.State
+	policy, maxRetries := d.effective.retry, d.effective.maxRetries
+	if o.Retry != nil && o.Retry.Override != nil {
+		asked := o.Retry.Override
+		policy = deref(asked.RetryPolicy, policy)
+		maxRetries = deref(first(asked.MaxRetries, retriesOf(asked.RetryPolicy)), maxRetries)
+	}
 	died := dies(failure.Class)
 	if died {
 		state.Crashes++
 	}
-	rule := t.rules.on[failure.Class].Max
+	rule := d.effective.on[failure.Class].Max
 	switch {
 	case o.Retry == nil && !policy.Retries(failure.Type):
-		return t.dead(c, stem.ReasonPermanent, failure, o)
-	case state.Attempt >= maxRetries && o.Retry != nil:
+		return d.dead(stem.ReasonPermanent, failure)
+	case o.Retry != nil && state.Attempt >= maxRetries:
 		exhausted := *failure
 		exhausted.Type = "RetryExhausted"
-		return t.dead(c, stem.ReasonRetriesExhausted, &exhausted, o)
+		return d.dead(stem.ReasonRetriesExhausted, &exhausted)
 	case state.Attempt >= maxRetries, rule != nil && died && state.Crashes > *rule, rule != nil && !died && state.Attempt >= *rule:
-		return t.dead(c, stem.ReasonRetriesExhausted, failure, o)
+		return d.dead(stem.ReasonRetriesExhausted, failure)
 	}
-	wait := time.Duration(-1)
+	var wait time.Duration
 	if o.Retry != nil && o.Retry.After != nil {
-		wait = *o.Retry.After
+		wait = max(*o.Retry.After, 0)
+	} else {
+		wait = d.delay(policy, state.Attempt)
 	}
-	if wait < 0 {
-		wait = c.delay(policy, state.Attempt)
-	}
-	due := c.now.Add(wait)
+	due := d.now.Add(wait)
 	state.Attempt++
-	state.FirstStarted = firstStart(state, o)
-	state.Override = remaining(state.Override, o.Retry)
-	s := t.status(stem.Retried, c.worker)
-	s.Attempt, s.Error, s.StartedAt, s.DueAt = state.Attempt, failure, o.Started, due
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Retry, At: due, State: &state, Result: c.keep(s)}
+	state.FirstStarted = d.firstStart()
+	state.Override = inherited(state.Override, o.Retry)
+	s := d.status(stem.Retried)
+	s.Attempt, s.Error, s.DueAt = state.Attempt, failure, due
+	s.StartedAt, s.FinishedAt = o.Started, time.Time{}
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Retry, At: due, State: &state, Result: d.keep(s)}
 }
 
-// dies says whether an attempt of this class took its process with it.
-func dies(c stem.Class) bool { return c == stem.ClassCrash || c == stem.ClassExit || c == stem.ClassOOM }
-
-// merge is what applies to this failure: the present request over what an earlier one left behind.
-func merge(left *stem.Override, now *plugin.RetryRequest) *stem.Override {
-	if now == nil || now.Override == nil {
-		return left
+// inherited is what the next attempt gets of what handlers asked for: the newest limits and policy. A number of retries is
+// good for one failure: an earlier request's is spent by now.
+func inherited(left *stem.Override, now *plugin.RetryRequest) *stem.Override {
+	var next, asked stem.Override
+	if left != nil {
+		next = *left
 	}
-	if left == nil {
-		return now.Override
-	}
-	o := now.Override
-	return &stem.Override{
-		MaxRetries:  cmp.Or(o.MaxRetries, left.MaxRetries),
-		RetryPolicy: cmp.Or(o.RetryPolicy, left.RetryPolicy),
-		SoftLimit:   cmp.Or(o.SoftLimit, left.SoftLimit),
-		HardLimit:   cmp.Or(o.HardLimit, left.HardLimit),
-	}
-}
-
-// remaining is what the next attempt inherits. A number of retries is good for the next failure only: it lasts when this
-// request brought it, and is gone when an earlier one did.
-func remaining(left *stem.Override, now *plugin.RetryRequest) *stem.Override {
-	m := merge(left, now)
-	if m == nil {
-		return nil
-	}
-	next := *m
-	next.MaxRetries = nil
 	if now != nil && now.Override != nil {
-		next.MaxRetries = now.Override.MaxRetries
+		asked = *now.Override
+	}
+	next = stem.Override{
+		MaxRetries:  asked.MaxRetries,
+		RetryPolicy: cmp.Or(asked.RetryPolicy, next.RetryPolicy),
+		SoftLimit:   cmp.Or(asked.SoftLimit, next.SoftLimit),
+		HardLimit:   cmp.Or(asked.HardLimit, next.HardLimit),
 	}
 	if next == (stem.Override{}) {
 		return nil
@@ -156,81 +148,106 @@ func remaining(left *stem.Override, now *plugin.RetryRequest) *stem.Override {
 	return &next
 }
 
-func firstStart(s stem.State, o *plugin.Outcome) time.Time {
-	if s.FirstStarted.IsZero() && o != nil {
-		return o.Started
+// dead makes a dead letter.
+func (d *decision) dead(reason string, failure *stem.TaskError) stem.Settlement {
+	state := d.delivery.State
+	state.FirstStarted = d.firstStart()
+	if dies(failure.Class) {
+		state.Crashes++
 	}
-	return s.FirstStarted
+	s := d.ended(stem.Failed)
+	s.Error = failure
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Dead, Reason: reason, State: &state, Result: d.keep(s)}
 }
 
-// ended begins the status of a task that will not run again; o is nil when there was no attempt.
-func (t *task) ended(state stem.TaskState, o *plugin.Outcome, c *circumstances) stem.Status {
-	s := t.status(state, c.worker)
-	s.FinishedAt = c.now
-	if o != nil {
-		if !o.Started.IsZero() {
-			s.StartedAt = o.Started
-		}
-		if !o.Finished.IsZero() {
-			s.FinishedAt = o.Finished
+func (d *decision) cancelled(why *stem.TaskError) stem.Settlement {
+	s := d.ended(stem.Cancelled)
+	s.Error = why
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s)}
+}
+
+func (d *decision) release() stem.Settlement {
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Release, Result: d.waiting(time.Time{})}
+}
+
+func (d *decision) hold(until time.Time) stem.Settlement {
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Hold, At: until, Result: d.waiting(until)}
+}
+
+// send makes a task wait elsewhere: in the parked lane of its name, or in another queue.
+func (d *decision) send(kind stem.Kind, queue string) stem.Settlement {
+	state := d.delivery.State
+	if state.Home == "" {
+		state.Home = d.delivery.Queue
+	}
+	state.Parked = time.Time{}
+	if kind == stem.Park {
+		state.Parked = d.now
+	}
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: kind, Queue: queue, State: &state, Result: d.waiting(time.Time{})}
+}
+
+// waiting is the status of a task that goes back to a queue; nil where the store derives it.
+func (d *decision) waiting(due time.Time) *stem.StatusWrite {
+	if d.oneFile {
+		return nil
+	}
+	s := d.status(stem.Queued)
+	if d.delivery.State.Attempt > 0 {
+		s.State = stem.Retried
+	}
+	s.DueAt = due
+	return d.keep(s)
+}
+
+// status begins a status of the task under its claim.
+func (d *decision) status(state stem.TaskState) stem.Status {
+	m := &d.delivery.Message
+	s := stem.Status{
+		ID: m.ID, Name: m.Name, Queue: m.Queue, State: state, Attempt: m.State.Attempt, Priority: m.Priority, Worker: d.worker,
+		EnqueuedAt: m.State.Created, StartedAt: m.State.FirstStarted, Epoch: d.delivery.Receipt.Epoch,
+	}
+	if h := d.header; h != nil {
+		s.Meta, s.ParentID, s.RootID = h.Meta, h.ParentID, h.RootID
+		if !h.EnqueuedAt.IsZero() {
+			s.EnqueuedAt = h.EnqueuedAt
 		}
 	}
 	return s
 }
 
-func (t *task) dead(c *circumstances, reason string, failure *stem.TaskError, o *plugin.Outcome) stem.Settlement {
-	state := t.delivery.State
-	state.FirstStarted = firstStart(state, o)
-	if dies(failure.Class) {
-		state.Crashes++
+// ended begins the status of a task that will not run again.
+func (d *decision) ended(state stem.TaskState) stem.Status {
+	s := d.status(state)
+	s.FinishedAt = d.now
+	if !d.outcome.Started.IsZero() {
+		s.StartedAt = d.outcome.Started
 	}
-	s := t.ended(stem.Failed, o, c)
-	s.Error = failure
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Dead, Reason: reason, State: &state, Result: c.keep(s)}
-}
-
-func (t *task) cancelled(c *circumstances, why *stem.TaskError, o *plugin.Outcome) stem.Settlement {
-	s := t.ended(stem.Cancelled, o, c)
-	s.Error = why
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Done, Result: c.keep(s)}
-}
-
-func (t *task) release(c *circumstances) stem.Settlement {
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Release, Result: t.waiting(c, time.Time{})}
-}
-
-func (t *task) hold(c *circumstances, until time.Time) stem.Settlement {
-	return stem.Settlement{Receipt: t.delivery.Receipt, Kind: stem.Hold, At: until, Result: t.waiting(c, until)}
-}
-
-// waiting is the status of a task that goes back to its queue; nil where the store derives it.
-func (t *task) waiting(c *circumstances, due time.Time) *stem.StatusWrite {
-	if c.oneFile {
-		return nil
+	if !d.outcome.Finished.IsZero() {
+		s.FinishedAt = d.outcome.Finished
 	}
-	s := t.status(stem.Queued, "")
-	if t.delivery.State.Attempt > 0 {
-		s.State = stem.Retried
-	}
-	s.DueAt = due
-	return c.keep(s)
+	return s
 }
 
-func (c *circumstances) keep(s stem.Status) *stem.StatusWrite {
-	return &stem.StatusWrite{Status: s, TTL: c.ttl}
+func (d *decision) firstStart() time.Time {
+	if at := d.delivery.State.FirstStarted; !at.IsZero() {
+		return at
+	}
+	return d.outcome.Started
+}
+
+func (d *decision) keep(s stem.Status) *stem.StatusWrite {
+	return &stem.StatusWrite{Status: s, TTL: d.ttl}
 }
 
 // revokedError is what the status of a cancelled task says.
 func revokedError(r *stem.Revocation) *stem.TaskError {
 	message := "cancelled"
 	if r.Requester != "" {
-		message += " by " + r.Requester
+		message = fmt.Sprintf("%s by %s", message, r.Requester)
 	}
 	if r.Reason != "" {
-		message += ": " + r.Reason
+		message = fmt.Sprintf("%s: %s", message, r.Reason)
 	}
 	return &stem.TaskError{Class: stem.ClassCancelled, Type: "TaskRevoked", Message: message, Permanent: true}
 }
-
-// errClosed answers a handler that speaks for an attempt that has ended.
-var errClosed = errors.New("this attempt has ended: its claim is closed")

@@ -26,8 +26,8 @@ func resolve(o *stem.Override, msg stem.Options, p Policy, spec stem.TaskSpec) e
 	}
 	retry := first(o.RetryPolicy, msg.RetryPolicy, task.Retry, p.Retry, declared.RetryPolicy)
 	e := effective{
-		maxRetries: deref(first(o.MaxRetries, retriesOf(msg.RetryPolicy), msg.MaxRetries, retriesOf(task.Retry), task.MaxRetries,
-			retriesOf(p.Retry), p.MaxRetries, retriesOf(declared.RetryPolicy), declared.MaxRetries), stem.DefaultMaxRetries),
+		maxRetries: deref(first(o.MaxRetries, retriesOf(o.RetryPolicy), retriesOf(msg.RetryPolicy), msg.MaxRetries, retriesOf(task.Retry), task.MaxRetries,
+			retriesOf(p.Retry), p.MaxRetries, retriesOf(declared.RetryPolicy), declared.MaxRetries), max(spec.MaxRetries, stem.DefaultMaxRetries)),
 		retry:        deref(retry, stem.DefaultRetryPolicy()),
 		on:           p.On,
 		soft:         deref(first(o.SoftLimit, msg.SoftLimit, positive(task.Soft), positive(p.Soft), declared.SoftLimit), 0),

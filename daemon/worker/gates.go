@@ -9,8 +9,8 @@ import (
 )
 
 // gate looks at a claimed task before it is dispatched; nil lets it pass. Gates change nothing but what they find out about the
-// task itself (header, rules).
-type gate func(t *task, m *moment) *verdict
+// attempt itself (header, options in effect).
+type gate func(a *attempt, m *moment) *verdict
 
 // gates in the order a task meets them. What is cheap and what makes the rest meaningless comes first; nothing is opened that
 // was not verified, nobody is asked about a task that will not run.
@@ -28,7 +28,7 @@ var gates = []gate{
 type moment struct {
 	now         time.Time
 	namespace   string
-	directory   *directory
+	homes       *homes
 	revocations *revocations
 }
 
@@ -42,10 +42,10 @@ type verdict struct {
 	meta  map[string]any // added to the status
 }
 
-// judge leads a task through the gates.
-func (t *task) judge(m *moment) *verdict {
+// judge leads a claimed task through the gates.
+func (a *attempt) judge(m *moment) *verdict {
 	for _, check := range gates {
-		if v := check(t, m); v != nil {
+		if v := check(a, m); v != nil {
 			return v
 		}
 	}
@@ -54,11 +54,10 @@ func (t *task) judge(m *moment) *verdict {
 
 // answeredEarly stops a task that was acknowledged before its run and comes back: it must not run twice, so nobody will ever
 // know how its run ended.
-func answeredEarly(t *task, _ *moment) *verdict {
-	if !t.delivery.State.AckedEarly {
+func answeredEarly(a *attempt, _ *moment) *verdict {
+	if !a.delivery.State.AckedEarly {
 		return nil
 	}
-	t.early = true
 	return &verdict{kind: stem.Dead, dead: string(stem.ClassLostLease), err: &stem.TaskError{
 		Class: stem.ClassLostLease, Type: "LeaseLost", Permanent: true,
 		Message: "acknowledged before its run (acksLate=false), and the daemon that ran it was lost: it may or may not have run",
@@ -66,8 +65,8 @@ func answeredEarly(t *task, _ *moment) *verdict {
 }
 
 // poisonous stops a task that keeps taking its daemon down.
-func poisonous(t *task, _ *moment) *verdict {
-	n := t.delivery.State.Redeliveries
+func poisonous(a *attempt, _ *moment) *verdict {
+	n := a.delivery.State.Redeliveries
 	if n <= stem.MaxRedeliveries {
 		return nil
 	}
@@ -78,8 +77,8 @@ func poisonous(t *task, _ *moment) *verdict {
 }
 
 // readable stops what is no task of this namespace.
-func readable(t *task, m *moment) *verdict {
-	d := &t.delivery
+func readable(a *attempt, m *moment) *verdict {
+	d := &a.delivery
 	h, err := stem.DecodeHeader(d.Envelope.Header)
 	switch {
 	case err != nil:
@@ -90,7 +89,7 @@ func readable(t *task, m *moment) *verdict {
 	case h.Namespace != m.namespace:
 		err = fmt.Errorf("its header is of namespace %q, this is %q", h.Namespace, m.namespace)
 	default:
-		t.header = h
+		a.header = h
 		return nil
 	}
 	return &verdict{kind: stem.Dead, dead: stem.ReasonInvalid, err: &stem.TaskError{
@@ -99,25 +98,31 @@ func readable(t *task, m *moment) *verdict {
 }
 
 // sealed is the place where signatures are verified and bodies opened. Envelopes are plain: the body is what the handler gets.
-func sealed(*task, *moment) *verdict { return nil }
+func sealed(*attempt, *moment) *verdict { return nil }
 
 // known sends a task that is in the wrong queue to its home, and one that nobody here handles to the lane of its name.
-func known(t *task, m *moment) *verdict {
-	d := &t.delivery
-	if t.pool != nil {
-		if t.rules = m.directory.in(t.pool, d.Name); t.rules != nil {
-			return nil
-		}
+func known(a *attempt, m *moment) *verdict {
+	d, here := &a.delivery, ""
+	if a.pool != nil {
+		here = a.pool.Name
 	}
-	if home := m.directory.elsewhere(d.Name, t.header.Options.Queue); home != "" && home != d.Queue {
-		return &verdict{kind: stem.Move, queue: home}
+	spec, runs, home := m.homes.find(here, d.Name)
+	switch {
+	case runs:
+		a.effective = resolve(d.State.Override, a.header.Options, a.pool.Policy, spec)
+		return nil
+	case home == "":
+		return &verdict{kind: stem.Park}
 	}
-	return &verdict{kind: stem.Park}
+	if asked := a.header.Options.Queue; asked != nil && m.homes.accepts(*asked, d.Name) {
+		home = *asked
+	}
+	return &verdict{kind: stem.Move, queue: home}
 }
 
 // revoked stops a task that was cancelled.
-func revoked(t *task, m *moment) *verdict {
-	r := m.revocations.of(t)
+func revoked(a *attempt, m *moment) *verdict {
+	r := m.revocations.of(&a.delivery)
 	if r == nil {
 		return nil
 	}
@@ -127,9 +132,9 @@ func revoked(t *task, m *moment) *verdict {
 }
 
 // expired stops a task that is delivered too late to be of use. Replaying a dead letter waives its expiry.
-func expired(t *task, m *moment) *verdict {
-	at := t.header.ExpiresAt
-	if at.IsZero() || !m.now.After(at) || t.delivery.State.Replays > 0 {
+func expired(a *attempt, m *moment) *verdict {
+	at := a.header.ExpiresAt
+	if at.IsZero() || !m.now.After(at) || a.delivery.State.Replays > 0 {
 		return nil
 	}
 	return &verdict{kind: stem.Done, err: &stem.TaskError{
@@ -137,27 +142,17 @@ func expired(t *task, m *moment) *verdict {
 	}, meta: map[string]any{"stem.expired": true, "expiredAt": at}}
 }
 
-// carryOut makes the settlement of a verdict.
-func (v *verdict) carryOut(t *task, c *circumstances) stem.Settlement {
+// settlement carries a verdict out.
+func (v *verdict) settlement(d decision) stem.Settlement {
 	switch v.kind {
 	case stem.Dead:
-		return t.dead(c, v.dead, v.err, nil)
+		return d.dead(v.dead, v.err)
 	case stem.Hold:
-		return t.hold(c, v.until)
+		return d.hold(v.until)
 	case stem.Park, stem.Move:
-		s := stem.Settlement{Receipt: t.delivery.Receipt, Kind: v.kind, Queue: v.queue, Result: t.waiting(c, time.Time{})}
-		state := t.delivery.State
-		if state.Home == "" {
-			state.Home = t.delivery.Queue
-		}
-		state.Parked = time.Time{}
-		if v.kind == stem.Park {
-			state.Parked = c.now
-		}
-		s.State = &state
-		return s
+		return d.send(v.kind, v.queue)
 	}
-	s := t.cancelled(c, v.err, nil)
+	s := d.cancelled(v.err)
 	s.Result.Status.Meta = withMeta(s.Result.Status.Meta, v.meta)
 	return s
 }

@@ -77,9 +77,9 @@ func encodeManifest(m stem.PluginManifest) ([]byte, error) {
 
 // farewell takes this daemon off the list: it has given everything back.
 func (w *Worker) farewell() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.storeCtx), farewellWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.settler.ctx), farewellWithin)
 	defer cancel()
-	if broker, ok := w.store.Broker.(stem.Takeover); ok && w.abandoned.Load() == 0 {
+	if broker, ok := w.store.Broker.(stem.Takeover); ok && w.settler.abandoned.Load() == 0 {
 		// A claim that was interrupted may have been granted all the same.
 		if n, err := broker.ReleaseOwner(ctx, w.cfg.owner()); err == nil && n > 0 {
 			w.log.Debug("gave back claims that were interrupted", "tasks", n)
@@ -107,17 +107,16 @@ func (w *Worker) heartbeat() stem.Heartbeat {
 		Pools: stats.Pools, LastClaim: stats.LastClaim, Owner: w.cfg.owner(), BootID: w.cfg.Boot, StartTime: start,
 		Interval: w.cfg.Heartbeat, Warnings: w.warnings(stats),
 		Extras: stem.HeartbeatExtras{
-			Host: host, Pid: os.Getpid(), StartedAt: w.started.UTC(), UptimeMS: now.Sub(w.started).Milliseconds(), Memory: memory.Sys,
+			Host: host, Pid: os.Getpid(), StartedAt: w.begun.UTC(), UptimeMS: now.Sub(w.begun).Milliseconds(), Memory: memory.Sys,
 			CPUCount: runtime.NumCPU(), Started: stats.Started, Completed: stats.Succeeded, Failed: stats.Dead,
 		},
 	}
-	inflight := map[string]int{}
-	for _, t := range w.table.running(func(*task) bool { return true }) {
-		inflight[t.delivery.Queue]++
-	}
-	d := w.directory.Load()
-	for queue, p := range d.owners {
-		h.Queues = append(h.Queues, stem.HeartbeatQueue{Name: queue, Pool: p.cfg.Name, Inflight: inflight[queue]})
+	_, running := w.inflight.running()
+	for _, p := range w.pools {
+		_, queues := w.homes.of(p.Name)
+		for _, queue := range queues {
+			h.Queues = append(h.Queues, stem.HeartbeatQueue{Name: queue, Pool: p.Name, Inflight: running[queue]})
+		}
 	}
 	slices.SortFunc(h.Queues, func(a, b stem.HeartbeatQueue) int { return strings.Compare(a.Name, b.Name) })
 	return h
@@ -141,29 +140,22 @@ func (w *Worker) warnings(s Stats) []string {
 
 // manifests describes what this daemon handles: one entry per plugin, its pools together.
 func (w *Worker) manifests() []stem.PluginManifest {
-	w.learning.Lock()
-	defer w.learning.Unlock()
-	d := w.directory.Load()
 	var list []stem.PluginManifest
 	for _, p := range w.pools {
-		if len(p.manifest.Tasks) == 0 {
+		if !p.known.Load() {
 			continue
 		}
+		tasks, queues := w.homes.of(p.Name)
 		i := slices.IndexFunc(list, func(m stem.PluginManifest) bool { return m.Plugin == p.plugin() })
 		if i < 0 {
 			i = len(list)
-			list = append(list, stem.PluginManifest{
-				Node: w.cfg.Node, Plugin: p.plugin(), Version: p.manifest.Version, SDK: p.manifest.SDK, Protocol: p.manifest.Protocol,
-			})
-			for _, spec := range p.manifest.Tasks {
-				r := d.in(p, spec.Name)
-				spec.Queue, spec.MaxRetries = r.home, r.maxRetries
-				list[i].Tasks = append(list[i].Tasks, spec)
+			m := p.runner.Manifest()
+			list = append(list, stem.PluginManifest{Node: w.cfg.Node, Plugin: p.plugin(), Version: m.Version, SDK: m.SDK, Protocol: m.Protocol, Tasks: tasks})
+			for j := range tasks {
+				tasks[j].MaxRetries = resolve(nil, stem.Options{}, p.Policy, tasks[j]).maxRetries
 			}
 		}
-		for queue := range d.queues[p] {
-			list[i].Queues = append(list[i].Queues, queue)
-		}
+		list[i].Queues = append(list[i].Queues, queues...)
 		slices.Sort(list[i].Queues)
 	}
 	return list

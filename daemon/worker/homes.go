@@ -122,6 +122,29 @@ func (h *homes) queueOf(task string) string {
 	return queue
 }
 
+// accepts says whether the owner of a queue runs a task.
+func (h *homes) accepts(queue, task string) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, l := range h.tasks[task] {
+		if _, ok := l.queues[queue]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// lanes are the parked lanes of all tasks known here.
+func (h *homes) lanes() []stem.QueueLimit {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	lanes := make([]stem.QueueLimit, 0, len(h.tasks))
+	for _, task := range slices.Sorted(maps.Keys(h.tasks)) {
+		lanes = append(lanes, stem.QueueLimit{Queue: stem.ParkedPrefix + task})
+	}
+	return lanes
+}
+
 // of returns a pool's tasks, by name, and its queues.
 func (h *homes) of(pool string) ([]stem.TaskSpec, []string) {
 	h.mu.RLock()

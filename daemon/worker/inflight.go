@@ -21,6 +21,7 @@ type attempt struct {
 	over        bool // its outcome arrived; it is only waiting for its settlement
 	lost        bool // somebody else has it: its outcome counts for nothing
 	stopping    bool // asked to stop for a shutdown
+	early       bool // acknowledged before it ran
 	revoked     *stem.Revocation
 	progress    *plugin.Progress // latest, not yet saved
 }
@@ -30,6 +31,9 @@ type inflight struct {
 	mu    sync.Mutex
 	all   map[attemptKey]*attempt
 	empty chan struct{} // closed and replaced whenever all becomes empty
+
+	due     chan struct{} // poked when a lease ends sooner than the planned round of renewals allows for
+	planned time.Time     // of the next round; zero: none
 }
 
 type attemptKey struct {
@@ -37,17 +41,18 @@ type attemptKey struct {
 	epoch stem.Epoch
 }
 
-func keyOf(d stem.Delivery) attemptKey { return attemptKey{d.ID, d.Receipt.Epoch} }
+func keyOf(d *stem.Delivery) attemptKey { return attemptKey{d.ID, d.Receipt.Epoch} }
 
 func newInflight() *inflight {
-	return &inflight{all: map[attemptKey]*attempt{}, empty: make(chan struct{})}
+	return &inflight{all: map[attemptKey]*attempt{}, empty: make(chan struct{}), due: make(chan struct{}, 1)}
 }
 
 func (f *inflight) add(as []*attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range as {
-		f.all[keyOf(a.delivery)] = a
+		f.all[keyOf(&a.delivery)] = a
+		f.plan(a)
 	}
 }
 
@@ -61,7 +66,8 @@ func (f *inflight) get(a plugin.Attempt) *attempt {
 func (f *inflight) remove(a *attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.all, keyOf(a.delivery))
+	delete(f.all, keyOf(&a.delivery))
+	a.delivery.Envelope = stem.Envelope{} // attempts of one claim share memory: do not keep every body for the slowest
 	if len(f.all) == 0 {
 		close(f.empty)
 		f.empty = make(chan struct{})

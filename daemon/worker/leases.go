@@ -15,11 +15,11 @@ func (w *Worker) renewLoop(ctx context.Context) {
 	retry := newBackoff()
 	for {
 		wait := time.Hour
-		if at := w.table.nextRenewal(); !at.IsZero() {
+		if at := w.inflight.nextRenewal(); !at.IsZero() {
 			wait = time.Until(at)
 		}
 		if wait > 0 {
-			if !pause(ctx, wait, w.table.due) {
+			if !pause(ctx, wait, w.inflight.due) {
 				return
 			}
 			continue // it may have been a poke: look again
@@ -37,7 +37,7 @@ func (w *Worker) renewLoop(ctx context.Context) {
 func (w *Worker) renew(ctx context.Context, all bool) bool {
 	w.renewing.Lock()
 	defer w.renewing.Unlock()
-	leases := w.table.dueLeases(time.Now(), all)
+	leases := w.inflight.dueLeases(time.Now(), all)
 	for len(leases) > 0 {
 		n := min(len(leases), extendBatch)
 		asked := time.Now()
@@ -50,7 +50,7 @@ func (w *Worker) renew(ctx context.Context, all bool) bool {
 		}
 		w.renewOutage.over()
 		w.counters.renewed.Add(uint64(n - len(lost)))
-		w.table.renewed(leases[:n], asked)
+		w.inflight.renewed(leases[:n], asked)
 		for _, r := range lost {
 			w.lose(r)
 		}
@@ -62,81 +62,89 @@ func (w *Worker) renew(ctx context.Context, all bool) bool {
 // lose ends an attempt whose task somebody else may be running: it is killed before anything else, and its outcome will not
 // count. A claim whose outcome is on its way is left to the settlement.
 func (w *Worker) lose(r stem.Receipt) {
-	t := w.table.lose(key{r.ID, r.Epoch})
-	if t == nil {
+	a := w.inflight.lose(attemptKey{r.ID, r.Epoch})
+	if a == nil {
 		return
 	}
-	w.counters.lost.Add(1)
-	w.log.Warn("lease lost: the attempt is stopped", "id", t.delivery.ID, "name", t.delivery.Name, "attempt", t.delivery.State.Attempt+1)
-	t.pool.runner.Cancel(r.ID, r.Epoch, "lost-lease", true)
+	w.leasesLost.Add(1)
+	w.log.Warn("lease lost: the attempt is stopped", "task", a.delivery.ID, "name", a.delivery.Name, "attempt", a.delivery.State.Attempt+1)
+	a.pool.runner.Cancel(r.ID, r.Epoch, "lost-lease", true)
 }
 
-// nextRenewal is when the next round is due; zero: nothing is held. Rounds keep a distance of a twelfth of the shortest lease
-// so that claims of different age share one.
-func (tb *table) nextRenewal() time.Time {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	var first time.Time
-	for _, t := range tb.tasks {
-		if !t.lost && (first.IsZero() || t.renewAt.Before(first)) {
-			first = t.renewAt
+// renewAt is when a lease is a third old.
+func (a *attempt) renewAt() time.Time { return a.leasedUntil.Add(-2 * a.lease / 3) }
+
+// plan makes sure that the next round is not too late for a; the caller holds the lock.
+func (f *inflight) plan(a *attempt) {
+	if at := a.renewAt(); f.planned.IsZero() || at.Before(f.planned) {
+		f.planned = at
+		poke(f.due)
+	}
+}
+
+// nextRenewal is when the next round is due; zero: nothing is held. It leaves the first lease a twelfth more so that claims of
+// about the same age share a round.
+func (f *inflight) nextRenewal() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.planned = time.Time{}
+	for _, a := range f.all {
+		if at := a.renewAt().Add(a.lease / 12); !a.lost && (f.planned.IsZero() || at.Before(f.planned)) {
+			f.planned = at
 		}
 	}
-	if !first.IsZero() && first.Before(tb.notBefore) {
-		first = tb.notBefore
-	}
-	tb.renewAt = first
-	return first
+	return f.planned
 }
 
 // dueLeases lists what a round renews.
-func (tb *table) dueLeases(now time.Time, all bool) []stem.Lease {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
+func (f *inflight) dueLeases(now time.Time, all bool) []stem.Lease {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var due []stem.Lease
-	shortest := time.Duration(0)
-	for _, t := range tb.tasks {
-		if shortest == 0 || t.lease < shortest {
-			shortest = t.lease
-		}
-		if !t.lost && (all || !t.renewAt.After(now)) {
-			due = append(due, stem.Lease{Receipt: t.delivery.Receipt, For: t.lease})
+	for _, a := range f.all {
+		if !a.lost && (all || !a.renewAt().After(now)) {
+			due = append(due, stem.Lease{Receipt: a.delivery.Receipt, For: a.lease})
 		}
 	}
-	tb.notBefore = now.Add(shortest / 12)
 	return due
 }
 
 // renewed notes that leases were asked for at a time.
-func (tb *table) renewed(leases []stem.Lease, asked time.Time) {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
+func (f *inflight) renewed(leases []stem.Lease, asked time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for i := range leases {
 		l := &leases[i]
-		if t := tb.tasks[key{l.Receipt.ID, l.Receipt.Epoch}]; t != nil {
-			t.renewAt = asked.Add(l.For / 3)
+		if a := f.all[attemptKey{l.Receipt.ID, l.Receipt.Epoch}]; a != nil {
+			a.leasedUntil = asked.Add(l.For)
 		}
 	}
 }
 
 // lose marks a running claim as lost and returns it; nil when it is not running.
-func (tb *table) lose(k key) *task {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	t := tb.tasks[k]
-	if t == nil || t.phase != running || t.lost {
+func (f *inflight) lose(k attemptKey) *attempt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.all[k]
+	if a == nil || a.over || a.lost {
 		return nil
 	}
-	t.lost = true
-	return t
+	a.lost = true
+	return a
 }
 
-// prolong makes the lease of an open claim last for at least d from now, and from then on, until its attempt ends.
-func (tb *table) prolong(t *task, d time.Duration, now time.Time) {
-	tb.mu.Lock()
-	t.lease = max(t.lease, d)
-	t.renewAt = now
-	tb.renewAt = now
-	tb.mu.Unlock()
-	poke(tb.due)
+// prolong makes the lease of a last for at least d from now, and from then on, until its attempt ends; the caller holds the
+// lock.
+func (f *inflight) prolong(a *attempt, d time.Duration, now time.Time) {
+	a.lease = max(a.lease, d)
+	a.leasedUntil = now
+	f.plan(a)
+}
+
+// poke makes sure that c's reader looks once more.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it will
+	}
 }

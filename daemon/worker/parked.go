@@ -61,40 +61,37 @@ func (w *Worker) sweep(ctx context.Context, inspector stem.Inspector, declaredAt
 
 // sweepLane claims what is in a lane, ends what has been there for too long and gives back the rest in its place.
 func (w *Worker) sweepLane(ctx context.Context, lane, name string, now time.Time) error {
-	var young []task
+	var young []*attempt
 	defer func() {
-		w.table.add(young)
-		for i := range young {
-			w.settle(&young[i], young[i].settlement)
+		for _, a := range young {
+			d := w.decision(a, now)
+			w.settle(a, d.release())
 		}
 	}()
-	c := w.circumstances(now)
 	for seen := 0; seen < sweepMost; {
 		ds, err := w.claim(ctx, stem.Claim{Queues: []stem.QueueLimit{{Queue: lane}}, Max: sortBatch})
 		if err != nil || len(ds) == 0 {
 			return err
 		}
 		seen += len(ds)
-		old := make([]task, 0, len(ds))
+		all := make([]*attempt, len(ds))
 		for i := range ds {
-			t := task{delivery: ds[i], phase: settling, lease: w.cfg.Lease, renewAt: now.Add(w.cfg.Lease / 3)}
+			all[i] = &attempt{delivery: ds[i], over: true, lease: w.leaseOf(&ds[i]), leasedUntil: now.Add(w.leaseOf(&ds[i]))}
 			if h, err := stem.DecodeHeader(ds[i].Envelope.Header); err == nil {
-				t.header = h
+				all[i].header = h
 			}
-			if waited := now.Sub(ds[i].State.Parked); waited < w.cfg.ParkFor {
-				t.settlement = t.release(&c)
-				young = append(young, t)
+		}
+		w.inflight.add(all)
+		for _, a := range all {
+			if now.Sub(a.delivery.State.Parked) < w.cfg.ParkFor {
+				young = append(young, a)
 				continue
 			}
-			t.settlement = t.dead(&c, stem.ReasonUnregistered, &stem.TaskError{
+			d := w.decision(a, now)
+			w.settle(a, d.dead(stem.ReasonUnregistered, &stem.TaskError{
 				Class: stem.ClassError, Type: "UnregisteredTask", Permanent: true,
 				Message: fmt.Sprintf("no plugin declared %q within %v", name, w.cfg.ParkFor),
-			}, nil)
-			old = append(old, t)
-		}
-		w.table.add(old)
-		for i := range old {
-			w.settle(&old[i], old[i].settlement)
+			}))
 		}
 	}
 	return nil

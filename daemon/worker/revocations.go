@@ -28,14 +28,14 @@ type revocations struct {
 }
 
 // of returns the revocation of a task, or nil. One that is older than the task's present life does not count.
-func (r *revocations) of(t *task) *stem.Revocation {
+func (r *revocations) of(d *stem.Delivery) *stem.Revocation {
 	if !r.any.Load() {
 		return nil
 	}
 	r.mu.RLock()
-	record, ok := r.byID[t.delivery.ID]
+	record, ok := r.byID[d.ID]
 	r.mu.RUnlock()
-	if !ok || record.Updated.Before(t.delivery.State.Created) {
+	if !ok || record.Updated.Before(d.State.Created) {
 		return nil
 	}
 	var body stem.Revocation
@@ -80,11 +80,7 @@ func (w *Worker) readRevocations(ctx context.Context) error {
 			return fmt.Errorf("worker: read revocations: %w", err)
 		}
 		for _, id := range w.revocations.learn(page.Items, time.Now()) {
-			for _, t := range w.table.running(func(t *task) bool { return t.delivery.ID == id }) {
-				if r := w.revocations.of(t); r != nil && (r.Terminate || r.Force) {
-					t.pool.runner.Cancel(id, t.delivery.Receipt.Epoch, "cancelled", r.Force)
-				}
-			}
+			w.stopRevoked(id)
 		}
 		if query.Cursor = page.Next; query.Cursor == "" {
 			return nil
@@ -122,5 +118,28 @@ func (w *Worker) revocationLoop(ctx context.Context) {
 		default:
 			w.revokeOutage.over()
 		}
+	}
+}
+
+// stopRevoked marks the attempts of a revoked task, so that they are not retried, and stops them if that is asked for.
+func (w *Worker) stopRevoked(id string) {
+	r := w.revocations
+	r.mu.RLock()
+	_, found := r.byID[id]
+	r.mu.RUnlock()
+	if !found {
+		return
+	}
+	var stop []*attempt
+	w.inflight.each(func(a *attempt) {
+		if a.delivery.ID != id || a.over || a.revoked != nil && a.revoked.Force {
+			return
+		}
+		if a.revoked = w.revocations.of(&a.delivery); a.revoked != nil && (a.revoked.Terminate || a.revoked.Force) {
+			stop = append(stop, a)
+		}
+	})
+	for _, a := range stop {
+		a.pool.runner.Cancel(id, a.delivery.Receipt.Epoch, "cancelled", a.revoked.Force)
 	}
 }

@@ -1,10 +1,14 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 const (
@@ -12,74 +16,67 @@ const (
 	settleBatch = 512
 	// maxOutcomes is how many outcomes may wait for a store that does not answer before no more is dispatched.
 	maxOutcomes = 10_000
+	// flushWithin is how long a stop waits for a store that does not answer.
+	flushWithin = 10 * time.Second
 )
 
-// settle hands a decided claim to the collector. It does not block.
-func (w *Worker) settle(t *task, s stem.Settlement) {
-	t.settlement = s
-	w.settlements.Add(t, func(struct{}, error) {})
+// settler writes settlements in batches and in order. It does not give up while the store does not answer. Safe for concurrent
+// use.
+type settler struct {
+	w         *Worker
+	ctx       context.Context // ends when the worker gives up
+	waiting   atomic.Int64
+	abandoned atomic.Int64
+	collector *adapters.Collector[stem.Settlement, error]
 }
 
-// write is the collector's: it writes a batch and does not give up while the store does not answer, so that what came first
-// is written first. It fails only when the worker ends.
-func (w *Worker) write(ts []*task) ([]struct{}, error) {
-	batch := make([]stem.Settlement, len(ts))
-	for i, t := range ts {
-		batch[i] = t.settlement
-	}
+func newSettler(ctx context.Context, w *Worker) *settler {
+	s := &settler{w: w, ctx: ctx}
+	s.collector = adapters.NewCollector(settleBatch, s.write)
+	return s
+}
+
+// add hands a settlement over. done is called once, with nil when it is written, and must not block.
+func (s *settler) add(x stem.Settlement, done func(error)) {
+	s.waiting.Add(1)
+	s.collector.Add(x, func(refused, failed error) {
+		if s.waiting.Add(-1) == maxOutcomes-1 {
+			s.w.wakePools() // they stopped for this
+		}
+		if failed != nil {
+			s.abandoned.Add(1)
+			refused = failed
+		}
+		done(refused)
+	})
+}
+
+// write is the collector's.
+func (s *settler) write(batch []stem.Settlement) ([]error, error) {
 	retry := newBackoff()
 	for {
-		errs, err := w.store.Broker.Settle(w.storeCtx, batch...)
+		errs, err := s.w.store.Broker.Settle(s.ctx, batch...)
 		if err == nil {
-			w.settleOutage.over()
-			w.settled(ts, errs)
-			return make([]struct{}, len(ts)), nil
+			s.w.settleOutage.over()
+			return errs, nil
 		}
-		if w.storeCtx.Err() == nil {
-			attempts, outcomes := w.table.counts()
-			w.settleOutage.failed(err, fmt.Sprintf("claims stopped, %d tasks go on, %d outcomes are kept", attempts, outcomes))
+		if s.ctx.Err() == nil {
+			n, _ := s.w.inflight.running()
+			s.w.settleOutage.failed(err, fmt.Sprintf("claims stopped, %d tasks go on, %d outcomes are kept", n, s.waiting.Load()))
 		}
-		if !pause(w.storeCtx, retry.NextBackOff(), nil) {
-			w.table.remove(ts)
-			w.abandoned.Add(uint64(len(ts)))
+		if !pause(s.ctx, retry.NextBackOff(), nil) {
 			return nil, err
 		}
 		// Whatever the leases did meanwhile: those that nobody took are ours again before anything else happens.
-		w.renew(w.storeCtx, true)
+		s.w.renew(s.ctx, true)
 	}
 }
 
-// settled counts what became of a batch and forgets it.
-func (w *Worker) settled(ts []*task, errs []error) {
-	for i, t := range ts {
-		s, err := &t.settlement, errs[i]
-		switch {
-		case err == nil:
-			w.counters.count(s)
-			if s.Kind == stem.Dead {
-				w.buried(t)
-			}
-		case errors.Is(err, stem.ErrLeaseLost):
-			w.counters.lost.Add(1)
-			w.log.Debug("lease lost before the outcome was written", "id", t.delivery.ID, "name", t.delivery.Name)
-		case errors.Is(err, stem.ErrConflict):
-			w.counters.refused.Add(1)
-			w.log.Warn("outcome met a record that had changed: the task runs again when its lease ends", "id", t.delivery.ID, "name", t.delivery.Name)
-		default:
-			w.counters.refused.Add(1)
-			w.log.Error("outcome refused by the store: the task runs again when its lease ends", "id", t.delivery.ID, "name", t.delivery.Name, "error", err)
-		}
-	}
-	w.table.remove(ts)
+// flush waits until everything is written, or calls giveUp after a while.
+func (s *settler) flush(giveUp context.CancelFunc) {
+	timer := time.AfterFunc(flushWithin, giveUp)
+	s.collector.Wait()
+	timer.Stop()
 }
 
-// buried logs a dead letter.
-func (w *Worker) buried(t *task) {
-	s := &t.settlement
-	message := ""
-	if s.Result != nil && s.Result.Status.Error != nil {
-		message = s.Result.Status.Error.Message
-	}
-	w.log.Warn("dead letter", "id", t.delivery.ID, "name", t.delivery.Name, "reason", s.Reason,
-		"attempt", t.delivery.State.Attempt+1, "error", message)
-}
+func isLeaseLost(err error) bool { return errors.Is(err, stem.ErrLeaseLost) }

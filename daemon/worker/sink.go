@@ -21,7 +21,7 @@ func (p *pool) Done(outcomes []plugin.Outcome) {
 			continue
 		}
 		p.w.inflight.mu.Lock()
-		repeated, lost, stopping, revoked := a.over, a.lost, a.stopping, a.revoked
+		repeated, lost, stopping, early, revoked := a.over, a.lost, a.stopping, a.early, a.revoked
 		a.over = true
 		p.w.inflight.mu.Unlock()
 		if repeated {
@@ -32,37 +32,28 @@ func (p *pool) Done(outcomes []plugin.Outcome) {
 			p.w.inflight.remove(a)
 			continue
 		}
-		s := decide(decision{
-			delivery: a.delivery, header: a.header, effective: a.effective, outcome: o, worker: p.w.cfg.Node, now: now,
-			ttl: p.w.cfg.ResultTTL, maxResult: p.w.cfg.MaxResult, stopping: stopping, revoked: revoked,
-		})
-		if s.Kind == stem.Done && len(o.Then) > 0 && o.Kind == plugin.Success {
+		d := p.w.decision(a, now)
+		d.outcome, d.stopping, d.early, d.revoked = o, stopping, early, revoked
+		var then []stem.Message
+		if len(o.Then) > 0 && o.Kind == plugin.Success {
 			var err error
-			if s.Then, err = p.w.children(a, o.Then); err != nil {
-				o.Kind, o.Error = plugin.Failure, &stem.TaskError{Class: stem.ClassError, Type: "InvalidChild", Message: err.Error(), Permanent: true}
-				s = decide(decision{
-					delivery: a.delivery, header: a.header, effective: a.effective, outcome: o, worker: p.w.cfg.Node, now: now,
-					ttl: p.w.cfg.ResultTTL, maxResult: p.w.cfg.MaxResult,
-				})
+			if then, err = p.w.children(a, o.Then); err != nil {
+				d.outcome.Kind = plugin.Failure
+				d.outcome.Error = &stem.TaskError{Class: stem.ClassError, Type: "InvalidChild", Message: err.Error(), Permanent: true}
 			}
 		}
-		p.w.count(a, s)
-		p.w.settler.add(s, func(err error) {
-			p.w.inflight.remove(a)
-			if err != nil {
-				p.w.unsettled(a.delivery, s.Kind, err)
-			}
-		})
+		s := decide(d)
+		if s.Kind == stem.Done {
+			s.Then = then
+		}
+		p.w.settle(a, s)
 	}
 	p.signal()
 }
 
-// Ready learns the manifest the first time and wakes the claim loop.
+// Ready takes note of a manifest that is new and wakes the claim loop.
 func (p *pool) Ready() {
-	if !p.known.Swap(true) {
-		m := p.runner.Manifest()
-		p.weights = newWeights(p.w.homes.announce(p.Pool, m))
-		close(p.ready)
+	if p.announce() {
 		p.w.announced()
 	}
 	p.signal()
@@ -84,7 +75,7 @@ func (p *pool) Progress(pa plugin.Attempt, progress plugin.Progress) {
 	p.w.inflight.mu.Lock()
 	defer p.w.inflight.mu.Unlock()
 	if progress.ExtendLease > 0 {
-		a.lease = max(a.lease, progress.ExtendLease)
+		p.w.inflight.prolong(a, progress.ExtendLease, time.Now())
 	}
 	if progress.Percent != 0 || len(progress.Data) > 0 {
 		a.progress = &progress
@@ -110,10 +101,13 @@ func (p *pool) Enqueue(ctx context.Context, pa plugin.Attempt, tasks []plugin.Ne
 		return nil, errors.New("this attempt has ended: it can not enqueue")
 	}
 	p.w.inflight.mu.Lock()
-	closed := a.over || a.lost
+	closed, revoked := a.over || a.lost, a.revoked
 	p.w.inflight.mu.Unlock()
 	if closed {
 		return nil, errors.New("this attempt has ended: it can not enqueue")
+	}
+	if revoked != nil && revoked.Terminate {
+		return nil, revokedError(revoked)
 	}
 	msgs, err := p.w.children(a, tasks)
 	if err != nil {

@@ -23,7 +23,6 @@ func (w *Worker) sortLoop(ctx context.Context) {
 	began := time.Now()
 	var looked time.Time
 	for ctx.Err() == nil {
-		d := w.directory.Load()
 		if !w.mayDispatch() {
 			pause(ctx, claimWait, nil)
 			continue
@@ -31,18 +30,22 @@ func (w *Worker) sortLoop(ctx context.Context) {
 		c := stem.Claim{Max: sortBatch}
 		lanes := time.Since(looked) >= lanesEvery
 		if lanes {
-			c.Queues = d.lanes()
-		} else if d.owners[stem.DefaultQueue] == nil && (w.allKnown() || time.Since(began) > manifestsWithin) {
+			c.Queues = w.homes.lanes()
+		} else if w.homes.sorts() && (w.allKnown() || time.Since(began) > manifestsWithin) {
 			c.Queues, c.Wait = []stem.QueueLimit{{Queue: stem.DefaultQueue}}, lanesEvery-time.Since(looked)
 		}
 		if len(c.Queues) == 0 {
 			if lanes {
 				looked = time.Now()
 			}
-			pause(ctx, lanesEvery-time.Since(looked), w.learned)
-			if w.directory.Load() != d {
+			wait := time.NewTimer(lanesEvery - time.Since(looked))
+			select {
+			case <-ctx.Done():
+			case <-wait.C:
+			case <-w.learned:
 				looked = time.Time{}
 			}
+			wait.Stop()
 			continue
 		}
 		ds, err := w.claim(ctx, c)
@@ -61,7 +64,7 @@ func (w *Worker) sortLoop(ctx context.Context) {
 // allKnown says whether every pool has said what it handles.
 func (w *Worker) allKnown() bool {
 	for _, p := range w.pools {
-		if !p.ready.Load() {
+		if !p.known.Load() {
 			return false
 		}
 	}

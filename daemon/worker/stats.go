@@ -1,9 +1,6 @@
 package worker
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,19 +9,19 @@ import (
 
 // Stats is a snapshot of a worker, for people and probes. Counts are since its start.
 type Stats struct {
-	Claimed   uint64 // deliveries
-	Started   uint64 // attempts handed to a runner
-	Succeeded uint64
-	Retried   uint64
-	Dead      uint64
-	Cancelled uint64 // revoked or expired
-	Held      uint64
-	Released  uint64
-	Parked    uint64
-	Moved     uint64
-	Lost      uint64 // leases
-	Refused   uint64 // outcomes the store did not take
-	Renewed   uint64 // leases
+	Claimed    uint64 // deliveries
+	Started    uint64 // attempts handed to a runner
+	Succeeded  uint64
+	Retried    uint64
+	Dead       uint64
+	Cancelled  uint64 // revoked or expired
+	Held       uint64
+	Released   uint64
+	Parked     uint64
+	Moved      uint64
+	Renewed    uint64 // leases
+	LeasesLost uint64
+	Unwritten  uint64 // outcomes given up at the end
 
 	Running   int // attempts now
 	Settling  int // outcomes on their way to the store
@@ -34,12 +31,13 @@ type Stats struct {
 
 // counters are the counts of Stats.
 type counters struct {
-	claimed, started, lost, refused, renewed                              atomic.Uint64
+	claimed, started, renewed                                          atomic.Uint64
 	succeeded, cancelled, retried, dead, held, released, parked, moved atomic.Uint64
 }
 
-// count notes a settlement that was written.
-func (c *counters) count(s *stem.Settlement) {
+// count notes what was decided about a claim, and logs dead letters.
+func (w *Worker) count(a *attempt, s stem.Settlement) {
+	c := &w.counters
 	switch s.Kind {
 	case stem.Done:
 		if s.Result != nil && s.Result.Status.State == stem.Cancelled {
@@ -51,6 +49,8 @@ func (c *counters) count(s *stem.Settlement) {
 		c.retried.Add(1)
 	case stem.Dead:
 		c.dead.Add(1)
+		w.log.Warn("dead letter", "task", a.delivery.ID, "name", a.delivery.Name, "reason", s.Reason,
+			"attempt", a.delivery.State.Attempt+1, "error", s.Result.Status.Error.Message)
 	case stem.Hold:
 		c.held.Add(1)
 	case stem.Release:
@@ -68,34 +68,17 @@ func (w *Worker) Stats() Stats {
 	s := Stats{
 		Claimed: c.claimed.Load(), Started: c.started.Load(), Succeeded: c.succeeded.Load(), Retried: c.retried.Load(),
 		Dead: c.dead.Load(), Cancelled: c.cancelled.Load(), Held: c.held.Load(), Released: c.released.Load(),
-		Parked: c.parked.Load(), Moved: c.moved.Load(), Lost: c.lost.Load(), Refused: c.refused.Load(), Renewed: c.renewed.Load(),
+		Parked: c.parked.Load(), Moved: c.moved.Load(), Renewed: c.renewed.Load(),
+		LeasesLost: w.leasesLost.Load(), Unwritten: uint64(w.settler.abandoned.Load()), Settling: int(w.settler.waiting.Load()),
 	}
-	s.Running, s.Settling = w.table.counts()
+	s.Running, _ = w.inflight.running()
 	if at := w.lastClaim.Load(); at != 0 {
 		s.LastClaim = time.Unix(0, at).UTC()
 	}
 	for _, p := range w.pools {
 		stats := p.runner.Stats()
-		stats.Name, stats.Plugin = p.cfg.Name, p.plugin()
+		stats.Name, stats.Plugin = p.Name, p.plugin()
 		s.Pools = append(s.Pools, stats)
 	}
 	return s
-}
-
-// plugin is the name of the pool's plugin.
-func (p *pool) plugin() string {
-	if p.cfg.Plugin != "" {
-		return p.cfg.Plugin
-	}
-	return p.cfg.Name
-}
-
-// String lists queues with their weights, "media=3, thumbs=1".
-func (q queues) String() string {
-	parts := make([]string, 0, len(q))
-	for queue, weight := range q {
-		parts = append(parts, fmt.Sprintf("%s=%d", queue, weight))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
 }

@@ -17,35 +17,33 @@ import (
 // Worker claims tasks and has them run by the pools of its configuration. Its methods are safe for concurrent use; Run is
 // called once.
 type Worker struct {
-	cfg     Config
-	store   stem.Store
-	log     hclog.Logger
-	started time.Time
+	cfg    Config
+	store  stem.Store
+	log    hclog.Logger
+	begun  time.Time // of Run
+	giveUp context.CancelFunc
 
-	pools     []*pool
-	directory atomic.Pointer[directory]
-	learning  sync.Mutex    // one manifest at a time
-	learned   chan struct{} // for the sorter: the directory changed
-	beat      chan struct{} // for the heartbeat: likewise
+	pools   []*pool
+	homes   *homes
+	learned chan struct{} // for the sorter: a manifest became known
+	beat    chan struct{} // for the heartbeat: likewise
 
-	table       *table
+	inflight    *inflight
 	revocations *revocations
 	declared    declared
-	settlements *adapters.Collector[*task, struct{}]
+	settler     *settler
 	statuses    *adapters.Collector[stem.StatusWrite, struct{}]
-	storeCtx    context.Context // ends when outcomes that could not be written are given up
-	renewing    sync.Mutex      // one round of renewals at a time
+	renewing    sync.Mutex // one round of renewals at a time
 
 	claimOutage, settleOutage, renewOutage, beatOutage, revokeOutage outage
 
-	counters  counters
-	abandoned atomic.Uint64
-	lastClaim atomic.Int64 // UnixNano
+	counters   counters
+	leasesLost atomic.Uint64
+	lastClaim  atomic.Int64 // UnixNano
 
-	mode     atomic.Int32
-	modes    chan struct{} // the mode has changed
-	closing  atomic.Bool   // nothing new is started
-	stopping atomic.Bool   // what runs is being stopped: only successes count
+	modeMu      sync.Mutex
+	mode        Mode
+	modeChanged chan struct{} // closed and replaced when mode changes
 }
 
 // New makes a worker over an open store. It calls the pools' New and starts nothing.
@@ -58,8 +56,9 @@ func New(cfg Config, store stem.Store, log hclog.Logger) (*Worker, error) {
 		return nil, errors.New("worker: the store lacks a port: it needs a broker, results and records")
 	}
 	w := &Worker{
-		cfg: cfg, store: store, log: log, table: newTable(), revocations: &revocations{byID: map[string]stem.Record{}},
-		learned: make(chan struct{}, 1), beat: make(chan struct{}, 1), modes: make(chan struct{}, 1),
+		cfg: cfg, store: store, log: log, inflight: newInflight(), homes: newHomes(cfg.Pools),
+		revocations: &revocations{byID: map[string]stem.Record{}}, modeChanged: make(chan struct{}),
+		learned: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 	}
 	for o, what := range map[*outage]string{
 		&w.claimOutage: "claim", &w.settleOutage: "settle", &w.renewOutage: "renew leases",
@@ -67,87 +66,116 @@ func New(cfg Config, store stem.Store, log hclog.Logger) (*Worker, error) {
 	} {
 		o.log, o.what = log, "store "+store.Info.Kind+": "+what
 	}
-	w.settlements = adapters.NewCollector(settleBatch, w.write)
+	ctx, giveUp := context.WithCancel(context.Background())
+	w.giveUp, w.settler = giveUp, newSettler(ctx, w)
 	w.statuses = adapters.NewCollector(settleBatch, w.writeStatuses)
 	for _, c := range cfg.Pools {
-		p := &pool{w: w, cfg: c, wake: make(chan struct{}, 1)}
+		p := &pool{Pool: c, w: w, ready: make(chan struct{}), wake: make(chan struct{}, 1)}
 		p.runner = c.New(p)
 		w.pools = append(w.pools, p)
 	}
-	w.directory.Store(newDirectory(w.pools))
 	return w, nil
 }
 
-// learn takes in a pool's manifest.
-func (w *Worker) learn(p *pool, m plugin.Manifest) {
-	w.learning.Lock()
-	defer w.learning.Unlock()
-	p.manifest = m
-	d := newDirectory(w.pools)
-	w.directory.Store(d)
-	w.log.Info("plugin ready", "pool", p.cfg.Name, "version", m.Version, "tasks", len(m.Tasks), "queues", d.queues[p].String())
+// announced tells who waits for manifests that one more is known.
+func (w *Worker) announced() {
 	poke(w.learned)
 	poke(w.beat)
-	for _, other := range w.pools {
-		poke(other.wake)
-	}
 }
 
 // Run works until Shutdown has drained it, or ctx ends, which is a hard stop. When it returns, every runner has returned from
-// its Run and everything unfinished was given back; it returns nil unless it could not start, a runner failed, or outcomes
+// its Run and everything unfinished was given back. It returns nil unless it could not start, a runner failed, or outcomes
 // could not be written.
 func (w *Worker) Run(ctx context.Context) error {
-	w.started = time.Now()
+	defer w.giveUp()
+	w.begun = time.Now()
 	if err := w.takeOver(ctx); err != nil {
 		return err
 	}
 	if err := w.readRevocations(ctx); err != nil {
 		return err
 	}
-	var abandon context.CancelFunc
-	w.storeCtx, abandon = context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
-
-	parts, stopParts := context.WithCancel(w.storeCtx)
-	defer stopParts()
-	claims, stopClaims := context.WithCancel(w.storeCtx)
+	base := w.settler.ctx
+	claims, stopClaims := context.WithCancel(base)
 	defer stopClaims()
-	runners, stopRunners := context.WithCancel(w.storeCtx)
+	runners, stopRunners := context.WithCancel(base)
 	defer stopRunners()
+	parts, stopParts := context.WithCancel(base)
+	defer stopParts()
 
-	var running, claiming, others sync.WaitGroup
+	var claiming, running, others sync.WaitGroup
 	failed := make(chan error, len(w.pools))
+	for _, loop := range []func(context.Context){
+		w.renewLoop, w.revocationLoop, w.heartbeatLoop, w.progressLoop, w.maintainLoop, w.sweepLoop,
+	} {
+		others.Go(func() { loop(parts) })
+	}
 	for _, p := range w.pools {
 		running.Go(func() {
 			if err := p.runner.Run(runners); err != nil && runners.Err() == nil {
-				failed <- fmt.Errorf("worker: pool %s: %w", p.cfg.Name, err)
+				failed <- fmt.Errorf("worker: pool %s: %w", p.Name, err)
 			}
 		})
-		claiming.Go(func() { p.claimLoop(claims) })
+		claiming.Go(func() {
+			if w.mayBegin(claims) {
+				p.claimLoop(claims)
+			}
+		})
 	}
-	claiming.Go(func() { w.sortLoop(claims) })
-	for _, loop := range []func(context.Context){w.renewLoop, w.revocationLoop, w.heartbeatLoop, w.maintainLoop, w.sweepLoop} {
-		others.Go(func() { loop(parts) })
-	}
-
-	err := w.untilDrained(ctx, failed, drain{
-		stopClaims: func() { stopClaims(); claiming.Wait() }, stopRunners: func() { stopRunners(); running.Wait() },
+	claiming.Go(func() {
+		if w.mayBegin(claims) {
+			w.sortLoop(claims)
+		}
 	})
+
+	err := w.untilStopped(ctx, failed)
+	stopClaims()
+	claiming.Wait()
+	w.drain(ctx)
+	stopRunners()
+	running.Wait()
 	w.giveBack()
-	lost := w.flush(abandon)
+	w.settler.flush(w.giveUp)
+	w.statuses.Wait()
 	stopParts()
 	others.Wait()
 	w.farewell()
-	if lost > 0 {
-		err = errors.Join(err, fmt.Errorf("worker: %d outcomes could not be written: their tasks run again when their leases end", lost))
+	if n := w.settler.abandoned.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("worker: %d outcomes could not be written: their tasks run again when their leases end", n))
 	}
 	return err
 }
 
-// circumstances of a decision made now.
-func (w *Worker) circumstances(now time.Time) circumstances {
-	return circumstances{
-		now: now, worker: w.cfg.Node, ttl: w.cfg.ResultTTL, maxResult: w.cfg.MaxResult,
-		oneFile: w.store.Info.OneFile, delay: stem.RetryPolicy.Delay,
+// untilStopped waits for a reason to stop. Its error is that of a runner that failed.
+func (w *Worker) untilStopped(ctx context.Context, failed <-chan error) error {
+	mode, changed := w.currentMode()
+	if mode != 0 {
+		return nil
+	}
+	select {
+	case <-changed:
+	case <-ctx.Done():
+		w.Shutdown(Hard)
+	case err := <-failed:
+		w.Shutdown(Soft)
+		return err
+	}
+	return nil
+}
+
+// giveBack settles what no runner reported before it was gone: nothing runs any more.
+func (w *Worker) giveBack() {
+	var left []*attempt
+	w.inflight.each(func(a *attempt) {
+		if !a.over {
+			a.over = true
+			left = append(left, a)
+		}
+	})
+	for _, a := range left {
+		d := w.decision(a, time.Now())
+		d.early = a.early
+		d.outcome = plugin.Outcome{Kind: plugin.NotRun, Error: &stem.TaskError{Class: stem.ClassDrain, Type: "Drained", Message: "stopped by a shutdown"}}
+		w.settle(a, decide(d))
 	}
 }

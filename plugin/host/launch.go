@@ -18,6 +18,7 @@ import (
 	"github.com/stemd/stem/plugin"
 	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
 	"github.com/stemd/stem/plugin/register"
+	"github.com/stemd/stem/plugin/wire"
 	"google.golang.org/grpc"
 )
 
@@ -27,16 +28,16 @@ const maxFrame = 8 << 20
 // inherited are the environment variables every plugin gets beside those its configuration names. TMPDIR is its own.
 var inherited = [...]string{"PATH", "HOME", "TZ", "LANG"}
 
-// wire is go-plugin's view of the one plugin: a client of the service on its connection.
-type wire struct {
+// grpcPlugin is go-plugin's view of the one plugin: a client of the service on its connection.
+type grpcPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
 }
 
-func (wire) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+func (grpcPlugin) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
 	return fmt.Errorf("the host serves no plugin")
 }
 
-func (wire) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+func (grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
 	return pluginv1.NewPluginServiceClient(conn), nil
 }
 
@@ -108,7 +109,7 @@ func (p *process) connect(ctx context.Context) error {
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion: plugin.ProtocolVersion, MagicCookieKey: plugin.CookieKey, MagicCookieValue: plugin.CookieValue,
 		},
-		VersionedPlugins: map[int]goplugin.PluginSet{plugin.ProtocolVersion: {plugin.Name: wire{}}},
+		VersionedPlugins: map[int]goplugin.PluginSet{plugin.ProtocolVersion: {plugin.Name: grpcPlugin{}}},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			return p.child, p.child.prepare(ctx, cfg, p.dir, cmd.Env)
 		},
@@ -139,7 +140,7 @@ func (p *process) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("describe: %w", err)
 	}
-	p.manifest = manifestFromProto(described.GetManifest())
+	p.manifest = wire.Manifest(described.GetManifest())
 	if p.manifest.Protocol != plugin.ProtocolVersion {
 		return &versionError{Theirs: fmt.Sprint(p.manifest.Protocol)}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stemd/stem/plugin"
 	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
+	"github.com/stemd/stem/plugin/wire"
 )
 
 // readLogs passes on what handlers log. A plugin without the stream logs nothing.
@@ -23,7 +24,7 @@ func (p *process) readLogs(ctx context.Context, service pluginv1.PluginServiceCl
 			return
 		}
 		for _, m := range batch.GetRecords() {
-			sink.Log(p.logged(m.GetSeq()), logFromProto(m, pid))
+			sink.Log(p.logged(m.GetSeq()), wire.Log(m, pid))
 		}
 		if n := batch.GetDropped(); n > 0 {
 			sink.Log(plugin.Attempt{}, plugin.LogRecord{

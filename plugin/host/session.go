@@ -11,6 +11,7 @@ import (
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/plugin"
 	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
+	"github.com/stemd/stem/plugin/wire"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -141,7 +142,7 @@ func (p *process) receive(ctx context.Context) {
 		p.settle(frame)
 		for _, m := range frame.GetProgress() {
 			if a, ok := p.attempt(m.GetSeq()); ok {
-				p.pool.sink.Progress(a, progressFromProto(m))
+				p.pool.sink.Progress(a, wire.Progress(m))
 			}
 		}
 		for _, m := range frame.GetCalls() {
@@ -171,7 +172,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 			strays++
 			continue
 		}
-		o := outcomeFromProto(h.Attempt, m, p.child.id.Pid)
+		o := wire.Outcome(h.Attempt, m, p.child.id.Pid)
 		p.judge(h, &o)
 		outcomes = append(outcomes, o)
 		runs = append(runs, run{h.Name, took(o, h.sent, now)})
@@ -203,7 +204,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 func (p *process) answer(ctx context.Context, m *pluginv1.Call) {
 	reply := &pluginv1.Reply{Call: m.GetCall()}
 	a, ok := p.attempt(m.GetSeq())
-	tasks, err := newTasks(m.GetEnqueue())
+	tasks, err := wire.NewTasks(m.GetEnqueue())
 	switch {
 	case !ok:
 		reply.Error = "this attempt is not running any more"

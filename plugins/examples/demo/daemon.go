@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ type daemon struct {
 
 // startDaemon starts stemd -dev and waits until its store can be opened.
 func startDaemon(ctx context.Context, bin, data string) (*daemon, error) {
-	if info, running, err := env.ReadDev(); err == nil && running {
+	if info, running, err := env.ReadDev(os.Getenv); err == nil && running {
 		return nil, fmt.Errorf("stemd -dev is already running (pid %d, data %s): stop it first, kill %d", info.Pid, info.Dir, info.Pid)
 	}
 	args := []string{"-dev", "-data", data}
@@ -55,7 +56,10 @@ func startDaemon(ctx context.Context, bin, data string) (*daemon, error) {
 	}
 	go func() { d.exited <- d.cmd.Wait() }()
 	err = d.poll(ctx, func() (bool, error) {
-		info, running, err := env.ReadDev()
+		info, running, err := env.ReadDev(os.Getenv)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil // not announced yet
+		}
 		d.info = info
 		return running && info.Pid == d.cmd.Process.Pid, err
 	})

@@ -20,7 +20,7 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin", "directory of stemd and the example plugins")
-	data := flag.String("data", filepath.Join(env.StateDir(), "dev"), "data directory of stemd -dev")
+	data := flag.String("data", env.DevDir(os.Getenv), "data directory of stemd -dev")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -1,4 +1,6 @@
-package host
+// Package wire converts between the plugin protocol and the vocabulary, for the host and for handlers run in-process. Nothing in
+// it trusts its input: a plugin may send anything that parses.
+package wire
 
 import (
 	"encoding/json"
@@ -10,9 +12,8 @@ import (
 	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
 )
 
-// Between the wire and the vocabulary. Nothing here trusts its input: a plugin may send anything that parses.
-
-func manifestFromProto(m *pluginv1.Manifest) plugin.Manifest {
+// Manifest converts a manifest.
+func Manifest(m *pluginv1.Manifest) plugin.Manifest {
 	out := plugin.Manifest{
 		Name: m.GetName(), Version: m.GetVersion(), Protocol: int(m.GetProtocol()), SDK: m.GetSdk(),
 		Features: m.GetFeatures(), ConfigSchema: m.GetConfigSchema(),
@@ -31,11 +32,12 @@ func manifestFromProto(m *pluginv1.Manifest) plugin.Manifest {
 	return out
 }
 
-func outcomeFromProto(a plugin.Attempt, m *pluginv1.Outcome, pid int) plugin.Outcome {
+// Outcome converts the end of attempt a, reported by process pid; 0: this one.
+func Outcome(a plugin.Attempt, m *pluginv1.Outcome, pid int) plugin.Outcome {
 	out := plugin.Outcome{
 		Attempt: a, Result: m.GetResult(), Encoder: m.GetEncoder(), Error: stem.TaskErrorFromProto(m.GetError()),
-		Snooze:  micros(m.GetSnooze()),
-		Started: fromMicros(m.GetStartedAt()), Finished: fromMicros(m.GetFinishedAt()), Pid: pid,
+		Snooze:  Duration(m.GetSnooze()),
+		Started: Time(m.GetStartedAt()), Finished: Time(m.GetFinishedAt()), Pid: pid,
 	}
 	if out.Error != nil {
 		out.Kind = plugin.Failure
@@ -46,12 +48,12 @@ func outcomeFromProto(a plugin.Attempt, m *pluginv1.Outcome, pid int) plugin.Out
 	if r := m.GetRetry(); r != nil {
 		out.Retry = &plugin.RetryRequest{Override: stem.OverrideFromProto(r.GetOverride())}
 		if r.After != nil {
-			after := micros(r.GetAfter())
+			after := Duration(r.GetAfter())
 			out.Retry.After = &after
 		}
 	}
 	var err error
-	if out.Then, err = newTasks(m.GetThen()); err != nil {
+	if out.Then, err = NewTasks(m.GetThen()); err != nil {
 		return plugin.Outcome{
 			Attempt: a, Kind: plugin.Failure, Started: out.Started, Finished: out.Finished, Pid: pid,
 			Error: &stem.TaskError{Class: stem.ClassError, Type: "ProtocolError", Message: "a task to publish on success: " + err.Error(), Permanent: true},
@@ -60,7 +62,8 @@ func outcomeFromProto(a plugin.Attempt, m *pluginv1.Outcome, pid int) plugin.Out
 	return out
 }
 
-func newTasks(ms []*pluginv1.NewTask) ([]plugin.NewTask, error) {
+// NewTasks converts tasks that a handler enqueues.
+func NewTasks(ms []*pluginv1.NewTask) ([]plugin.NewTask, error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
@@ -78,25 +81,29 @@ func newTasks(ms []*pluginv1.NewTask) ([]plugin.NewTask, error) {
 	return tasks, nil
 }
 
-func progressFromProto(m *pluginv1.Progress) plugin.Progress {
-	p := plugin.Progress{Percent: m.GetPercent(), ExtendLease: micros(m.GetExtendLease())}
+// Progress converts a sign of life; data that is not JSON is left out.
+func Progress(m *pluginv1.Progress) plugin.Progress {
+	p := plugin.Progress{Percent: m.GetPercent(), ExtendLease: Duration(m.GetExtendLease())}
 	if json.Valid(m.GetData()) {
 		p.Data = m.GetData()
 	}
 	return p
 }
 
-func logFromProto(m *pluginv1.LogRecord, pid int) plugin.LogRecord {
-	r := plugin.LogRecord{Time: fromMicros(m.GetTime()), Level: int(m.GetLevel()), Message: m.GetMessage(), Pid: pid}
+// Log converts a log record; attributes that are not JSON are left out.
+func Log(m *pluginv1.LogRecord, pid int) plugin.LogRecord {
+	r := plugin.LogRecord{Time: Time(m.GetTime()), Level: int(m.GetLevel()), Message: m.GetMessage(), Pid: pid}
 	if json.Valid(m.GetAttrs()) {
 		r.Attrs = m.GetAttrs()
 	}
 	return r
 }
 
-func micros(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
+// Duration converts microseconds.
+func Duration(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
 
-func fromMicros(us int64) time.Time {
+// Time converts microseconds since the Unix epoch; 0 is the zero time.
+func Time(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}

@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
+	"github.com/stemd/stem/adapters/all"
+	"github.com/stemd/stem/config"
+	"github.com/stemd/stem/daemon/worker"
+	"github.com/stemd/stem/plugin"
+	"github.com/stemd/stem/plugin/host"
+)
+
+// openStores opens the store of each port; ports with the same URL share one.
+func openStores(ctx context.Context, cfg *config.Config) (stem.Store, error) {
+	opened := map[string]stem.Store{}
+	open := func(port, url string) (stem.Store, error) {
+		if url == "" {
+			url = cfg.Broker.URL
+		}
+		if s, ok := opened[url]; ok {
+			return s, nil
+		}
+		s, err := all.Open(ctx, url, stem.Namespace(namespaceOf(cfg)), func(o *stem.StoreOptions) {
+			if cfg.DeadLetters > 0 {
+				o.DeadLetters = cfg.DeadLetters
+			}
+		})
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", port, err)
+		}
+		opened[url] = s
+		return s, nil
+	}
+	broker, err := open("broker", cfg.Broker.URL)
+	if err != nil {
+		return stem.Store{}, err
+	}
+	results, err := open("results", cfg.Results.URL)
+	if err != nil {
+		return stem.Store{}, errors.Join(err, broker.Close())
+	}
+	records, err := open("records", cfg.Records.URL)
+	if err != nil {
+		return stem.Store{}, errors.Join(err, broker.Close(), results.Close())
+	}
+	if len(opened) == 1 {
+		return broker, nil
+	}
+	store := adapters.Compose(broker, results, records)
+	store.CloseFunc = func() error {
+		var errs []error
+		for _, s := range opened {
+			errs = append(errs, s.Close())
+		}
+		return errors.Join(errs...)
+	}
+	return store, nil
+}
+
+// pool makes the worker's view of a configured pool. Its runner is checked here, so that a mistake is found before anything starts.
+func (d *Daemon) pool(cfg *config.Config, p config.Pool) (worker.Pool, error) {
+	hc := p.Host
+	hc.Dir, hc.Worker = d.dir, d.node
+	if cfg.Worker.MaxResult > 0 {
+		hc.MaxResult = cfg.Worker.MaxResult
+	}
+	late := &lateSink{}
+	log := d.opts.Log
+	runner, err := host.New(hc, late, log)
+	if err != nil {
+		return worker.Pool{}, err
+	}
+	return worker.Pool{
+		Name: hc.Name, Plugin: hc.Plugin, Queues: p.Queues, Policy: p.Policy,
+		New: func(sink plugin.Sink) worker.Runner {
+			late.Sink = sink
+			return runner
+		},
+	}, nil
+}
+
+// lateSink is given its sink after it was handed on and before anything runs.
+type lateSink struct{ plugin.Sink }
+
+// stateOf is the state of each pool that is not well, for messages.
+func stateOf(hb stem.Heartbeat) []string {
+	var out []string
+	for _, p := range hb.Pools {
+		if p.State != "ok" {
+			out = append(out, fmt.Sprintf("plugin %s: %s", p.Name, p.State))
+		}
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+// Command chaos is a handler plugin that misbehaves on request.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stemd/stem/plugin/sdk"
+	"github.com/stemd/stem/plugins/examples/chaos/jobs"
+)
+
+func main() { sdk.Serve(newPlugin()) }
+
+func newPlugin() *sdk.Plugin {
+	p := sdk.New("chaos", "1.0.0")
+	hoard := &hoard{}
+	sdk.Handle(p, jobs.Noop, func(context.Context, jobs.Args) (string, error) { return "", nil })
+	sdk.Handle(p, jobs.Sleep, sleep)
+	sdk.Handle(p, jobs.Ignore, func(_ context.Context, a jobs.Args) (string, error) {
+		time.Sleep(duration(a))
+		return "slept", nil
+	})
+	sdk.Handle(p, jobs.Fail, fail)
+	sdk.Handle(p, jobs.Panic, func(_ context.Context, a jobs.Args) (string, error) { panic(text(a, "chaos")) })
+	sdk.Handle(p, jobs.Exit, func(_ context.Context, a jobs.Args) (string, error) {
+		fmt.Fprintln(os.Stderr, text(a, "exiting on request"))
+		os.Exit(a.Code)
+		return "", nil
+	})
+	sdk.Handle(p, jobs.Spin, spin)
+	sdk.Handle(p, jobs.Leak, hoard.leak)
+	sdk.Handle(p, jobs.Fork, fork)
+	sdk.Handle(p, jobs.Flood, flood)
+	sdk.Handle(p, jobs.Big, func(_ context.Context, a jobs.Args) (string, error) { return strings.Repeat("x", a.Bytes), nil })
+	return p
+}
+
+func duration(a jobs.Args) time.Duration { return time.Duration(a.MS) * time.Millisecond }
+
+func text(a jobs.Args, fallback string) string {
+	if a.Message != "" {
+		return a.Message
+	}
+	return fallback
+}
+
+func sleep(ctx context.Context, a jobs.Args) (string, error) {
+	select {
+	case <-time.After(duration(a)):
+		return "slept", nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+func fail(ctx context.Context, a jobs.Args) (string, error) {
+	if a.Times > 0 && sdk.Task(ctx).Attempt() >= a.Times {
+		return "succeeded at last", nil
+	}
+	err := errors.New(text(a, "failing on request"))
+	if a.Type != "" {
+		err = sdk.Typed(a.Type, err)
+	}
+	return "", err
+}
+
+func spin(_ context.Context, a jobs.Args) (string, error) {
+	begun, n := time.Now(), 0
+	for a.MS == 0 || time.Since(begun) < duration(a) {
+		n++
+	}
+	return fmt.Sprintf("%d rounds", n), nil
+}
+
+// hoard keeps what is leaked.
+type hoard struct {
+	mu   sync.Mutex
+	kept [][]byte
+}
+
+func (h *hoard) leak(_ context.Context, a jobs.Args) (string, error) {
+	b := make([]byte, a.Bytes)
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1 // touch each page, or the kernel gives none
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = append(h.kept, b)
+	return fmt.Sprintf("%d allocations kept", len(h.kept)), nil
+}
+
+func fork(_ context.Context, a jobs.Args) (string, error) {
+	cmd := exec.Command("sleep", fmt.Sprintf("%.3f", duration(a).Seconds()))
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	go cmd.Wait() //nolint:errcheck // only reaped
+	return fmt.Sprintf("child %d", cmd.Process.Pid), nil
+}
+
+func flood(ctx context.Context, a jobs.Args) (string, error) {
+	line := text(a, "all work and no play")
+	for range a.Lines {
+		fmt.Fprintln(os.Stderr, line)
+		sdk.Task(ctx).Logger().Info(line)
+	}
+	return fmt.Sprintf("%d lines", a.Lines), nil
+}
