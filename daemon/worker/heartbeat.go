@@ -18,7 +18,7 @@ import (
 // farewellWithin bounds the last write of a worker that stops.
 const farewellWithin = 5 * time.Second
 
-// heartbeatLoop writes the heartbeat and the manifests every interval and when a manifest changes.
+// heartbeatLoop writes the heartbeat and the manifests every interval, and when a manifest or a pool's processes change.
 func (w *Worker) heartbeatLoop(ctx context.Context) {
 	for {
 		switch err := w.writeHeartbeat(ctx); {
@@ -29,10 +29,43 @@ func (w *Worker) heartbeatLoop(ctx context.Context) {
 		default:
 			w.beatOutage.over()
 		}
-		if !pause(ctx, w.cfg.Heartbeat, w.beat) {
+		if !w.untilBeat(ctx) {
 			return
 		}
 	}
+}
+
+// poolsEvery is how often processes are looked at for a change that people should not see ten seconds late.
+const poolsEvery = time.Second
+
+// untilBeat waits for the next heartbeat: the interval, a manifest, or a process that came or went. false: ctx ended.
+func (w *Worker) untilBeat(ctx context.Context) bool {
+	was, due := w.processes(), time.Now().Add(w.cfg.Heartbeat)
+	for {
+		look := time.NewTimer(min(poolsEvery, time.Until(due)))
+		select {
+		case <-w.beat:
+			look.Stop()
+			return true
+		case now := <-look.C:
+			if !now.Before(due) || w.processes() != was {
+				return true
+			}
+		case <-ctx.Done():
+			look.Stop()
+			return false
+		}
+	}
+}
+
+// processes sums up the pools' processes, for comparing.
+func (w *Worker) processes() string {
+	var sum []any
+	for _, p := range w.pools {
+		s := p.runner.Stats()
+		sum = append(sum, s.State, s.Up, s.Restarts)
+	}
+	return fmt.Sprint(sum...)
 }
 
 // writeHeartbeat writes what this daemon is and can do, and reads what others can.

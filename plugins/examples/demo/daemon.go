@@ -117,14 +117,6 @@ func (d *daemon) lastWords() string {
 	return string(bytes.Join(lines[max(0, len(lines)-10):], []byte("\n")))
 }
 
-func goEnv(name, fallback string) string {
-	out, err := exec.Command("go", "env", name).Output()
-	if err != nil || len(bytes.TrimSpace(out)) == 0 {
-		return fallback
-	}
-	return string(out)
-}
-
 func tilde(path string) string {
 	if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, home+string(os.PathSeparator)) {
 		return "~" + path[len(home):]

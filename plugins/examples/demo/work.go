@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/stemd/stem"
@@ -25,7 +25,11 @@ type work struct {
 
 // collect finds the pictures and the Go files of the toolchain's source tree.
 func collect(thumbnails string) (*work, error) {
-	src := filepath.Join(goroot(), "src")
+	root, err := goroot()
+	if err != nil {
+		return nil, err
+	}
+	src := filepath.Join(root, "src")
 	w := &work{thumbnails: thumbnails}
 	pictures, err := filepath.Glob(filepath.Join(src, "image", "testdata", "*"))
 	if err != nil {
@@ -71,5 +75,11 @@ func (w *work) enqueue(ctx context.Context, client *stem.Client) ([]string, erro
 	return ids, nil
 }
 
-// goroot is the toolchain's directory: the demo is run by make, which has go on its path.
-func goroot() string { return strings.TrimSpace(goEnv("GOROOT", runtime.GOROOT())) }
+// goroot is the toolchain's directory. The demo is run by make, which has go on its path.
+func goroot() (string, error) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOROOT: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
