@@ -15,9 +15,10 @@ const promoteMax = 512
 
 // wanted is a queue of a claim that exists.
 type wanted struct {
-	id    int64
-	name  string
-	limit int
+	id       int64
+	name     string
+	limit    int
+	due, old bool // holds delayed tasks that are due, leases that are over
 }
 
 // Claim implements stem.Broker. It looks on a read connection first and writes only when there is something to take. Only the
@@ -87,21 +88,20 @@ func (b *broker) probe(ctx context.Context, c stem.Claim) (queues []wanted, next
 		if !known {
 			continue
 		}
-		queues = append(queues, wanted{id, q.Queue, q.Limit})
-		if found {
-			continue
-		}
 		var ready bool
 		var due, until sql.NullInt64
 		if err := stmt.QueryRowContext(ctx, id).Scan(&ready, &due, &until); err != nil {
 			return nil, 0, false, err
 		}
+		w := wanted{id: id, name: q.Queue, limit: q.Limit, due: due.Valid && due.Int64 <= now, old: until.Valid && until.Int64 <= now}
 		for _, t := range []sql.NullInt64{due, until} {
 			if t.Valid {
 				next = min(next, time.Duration(t.Int64-now)*time.Microsecond)
 			}
 		}
-		found = ready || next <= 0
+		if ready || w.due || w.old {
+			queues, found = append(queues, w), true
+		}
 	}
 	return queues, next, found, nil
 }
@@ -128,7 +128,7 @@ func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]ste
 	err := b.write(ctx, "claim", func(tx *tx) error {
 		out = out[:0]
 		for _, q := range queues {
-			if err := promote(tx, q.id); err != nil {
+			if err := q.promote(tx); err != nil {
 				return err
 			}
 			n := c.Max - len(out)
@@ -170,12 +170,20 @@ func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]ste
 	return out, err
 }
 
-func promote(tx *tx, queue int64) error {
-	if _, err := tx.change(promoteDue, queue, tx.us, promoteMax); err != nil {
-		return err
+// promote moves what the probe saw among the ready ones. What has come up since is for the next claim.
+func (q wanted) promote(tx *tx) error {
+	for _, step := range []struct {
+		needed bool
+		query  string
+	}{{q.due, promoteDue}, {q.old, promoteExpired}} {
+		if !step.needed {
+			continue
+		}
+		if _, err := tx.change(step.query, q.id, tx.us, promoteMax); err != nil {
+			return err
+		}
 	}
-	_, err := tx.change(promoteExpired, queue, tx.us, promoteMax)
-	return err
+	return nil
 }
 
 // order sorts deliveries by priority and place: UPDATE … RETURNING gives them in the order of their rows.

@@ -20,11 +20,12 @@ func TestContract(t *testing.T) {
 	})
 }
 
-func open(t *testing.T, url string, opts ...stem.StoreOption) stem.Store {
+func open(t testing.TB, url string, opts ...stem.StoreOption) stem.Store {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = store.Close() })
 	return store
 }

@@ -24,7 +24,7 @@ type Config struct {
 
 	Processes  Processes
 	PerProcess int // tasks at once in a process; 1
-	SendAhead  int // tasks waiting in a process beyond PerProcess; -1: none; 0: 16
+	SendAhead  int // tasks waiting in a process beyond PerProcess; -1: none; 0: 32
 
 	Grace   time.Duration // between the cancellation for shutdown and the kill; 5 s
 	Start   time.Duration // longest wait for the handshake and manifest; 10 s
@@ -90,7 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.PerProcess = cmp.Or(c.PerProcess, 1)
 	c.Processes.Min = cmp.Or(c.Processes.Min, 1)
 	c.Processes.Max = cmp.Or(c.Processes.Max, max(runtime.NumCPU()/c.PerProcess, c.Processes.Min))
-	c.SendAhead = max(cmp.Or(c.SendAhead, 16), 0)
+	c.SendAhead = max(cmp.Or(c.SendAhead, 32), 0)
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	c.Start = cmp.Or(c.Start, 10*time.Second)
 	c.Restart.Delay = cmp.Or(c.Restart.Delay, time.Second)
