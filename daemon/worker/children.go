@@ -7,13 +7,15 @@ import (
 	"github.com/stemd/stem/plugin"
 )
 
-// children builds the messages of tasks that a handler enqueues: ids derived from the parent's, so that an attempt that is
+// children builds the messages of tasks that a handler enqueues: ids derived from the parent's unless the handler chose one, so that an attempt that is
 // repeated publishes no second ones; this namespace, lineage, and the home queue of their name unless the handler chose one.
 func (w *Worker) children(parent *attempt, tasks []plugin.NewTask) ([]stem.Message, error) {
 	msgs := make([]stem.Message, len(tasks))
 	for i := range tasks {
 		h := tasks[i].Header
-		h.ID = stem.ChildID(parent.delivery.ID, tasks[i].Key)
+		if h.ID == "" {
+			h.ID = stem.ChildID(parent.delivery.ID, tasks[i].Key)
+		}
 		lineage(&h, parent)
 		spec, _ := w.declared.spec(h.Name)
 		if home := w.homes.queueOf(h.Name); home != "" {

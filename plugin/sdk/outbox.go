@@ -35,7 +35,8 @@ func (o *outbox) add(fn func(*pluginv1.SessionResponse)) {
 }
 
 func (o *outbox) ready(r *pluginv1.Ready) { o.add(func(f *pluginv1.SessionResponse) { f.Ready = r }) }
-func (o *outbox) pong(n uint64)           { o.add(func(f *pluginv1.SessionResponse) { f.Pong = n }) }
+
+func (o *outbox) pong(n uint64) { o.add(func(f *pluginv1.SessionResponse) { f.Pong = n }) }
 
 func (o *outbox) recalled(seq uint64) {
 	o.add(func(f *pluginv1.SessionResponse) { f.Recalled = append(f.Recalled, seq) })
