@@ -74,6 +74,9 @@ func (l *loader) adopt(diags hcl.Diagnostics) {
 		if d.Detail != "" {
 			text += ": " + strings.TrimSuffix(d.Detail, ".")
 		}
+		if _, why, ours := strings.Cut(text, "\" failed: "); ours && d.Summary == "Error in function call" {
+			text = why
+		}
 		if d.Subject == nil {
 			l.diags = append(l.diags, Diagnostic{Message: text})
 			continue
