@@ -37,7 +37,14 @@ func (w *Worker) takeOver(ctx context.Context) error {
 	}
 	age := time.Since(old.Timestamp)
 	fresh := age < 2*old.Interval
-	switch elsewhere, here := old.Extras.Host != host, old.Extras.Pid == os.Getpid(); {
+	// A pid alone says little: in a container the successor often has its predecessor's.
+	start, err := proc.StartTime(os.Getpid())
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	switch elsewhere, here := old.Extras.Host != host, old.Extras.Pid == os.Getpid() && old.StartTime == start; {
+	case here && !elsewhere && w.cfg.Begin != nil:
+		return nil // the generation before this one: it drains and settles by itself
 	case elsewhere && fresh, here && fresh:
 		return fmt.Errorf("worker: a daemon named %q runs on host %s in process %d (heartbeat %v ago): %s",
 			w.cfg.Node, old.Extras.Host, old.Extras.Pid, age.Round(time.Second), rename)

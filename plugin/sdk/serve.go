@@ -39,12 +39,17 @@ func Serve(p *Plugin) {
 	// line written to a pipe whose host is gone.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE)
 	go exitWithParent(os.Getppid())
+	service := NewService(p, func() { time.AfterFunc(lastWords, func() { os.Exit(0) }) })
+	// go-plugin puts pipes in place of os.Stdout and os.Stderr, into a stream that a killed process never finishes. What handlers
+	// print goes to the real standard error instead, whose end the host keeps as the process's last words.
+	words := os.Stderr
+	service.began = func() { os.Stdout, os.Stderr = words, words }
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion: plugin.ProtocolVersion, MagicCookieKey: plugin.CookieKey, MagicCookieValue: plugin.CookieValue,
 		},
 		VersionedPlugins: map[int]goplugin.PluginSet{
-			plugin.ProtocolVersion: {plugin.Name: grpcPlugin{service: NewService(p, func() { time.AfterFunc(lastWords, func() { os.Exit(0) }) })}},
+			plugin.ProtocolVersion: {plugin.Name: grpcPlugin{service: service}},
 		},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame))...)
@@ -92,6 +97,7 @@ type Service struct {
 	pluginv1.UnimplementedPluginServiceServer
 	plugin *Plugin
 	logs   *logs
+	began  func() // when the session opens; may be nil
 	ended  func()
 }
 
@@ -110,6 +116,9 @@ func (s *Service) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv
 // Session implements the protocol: it lasts until the host ends the stream, or asks for a drain and everything has ended.
 func (s *Service) Session(stream grpc.BidiStreamingServer[pluginv1.SessionRequest, pluginv1.SessionResponse]) error {
 	defer s.ended()
+	if s.began != nil {
+		s.began()
+	}
 	first, err := stream.Recv()
 	if err != nil {
 		return err
