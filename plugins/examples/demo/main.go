@@ -72,5 +72,17 @@ func run(ctx context.Context, bin, data string) (err error) {
 	if err != nil {
 		return err
 	}
-	return report(ctx, store, totals, out, ids)
+	return report(ctx, store, totals, near(bin), out, ids)
+}
+
+// near is a directory as a person here would type it.
+func near(dir string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return dir
+	}
+	if rel, err := filepath.Rel(here, dir); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return dir
 }

@@ -141,7 +141,7 @@ func (t *totals) line(all int) string {
 		thousands(t.done), t.failed, t.running, bar, 100*ended/all, thousands(int(rate)))
 }
 
-func report(ctx context.Context, store stem.Store, t *totals, thumbnails string, ids []string) error {
+func report(ctx context.Context, store stem.Store, t *totals, bin, thumbnails string, ids []string) error {
 	files, err := filepath.Glob(filepath.Join(thumbnails, "*"))
 	if err != nil {
 		return err
@@ -185,9 +185,8 @@ func report(ctx context.Context, store stem.Store, t *totals, thumbnails string,
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	first := failed[0]
-	fmt.Printf("next: stem dlq list · stem dlq show --id %s · stem tasks ls · stem task list\n", first)
-	fmt.Println("      stemd -dev bin/media bin/archive bin/chaos   then   stem enqueue chaos.panic --wait · stem observe queues")
+	fmt.Printf("next: %[1]s/stem dlq list · %[1]s/stem dlq show --id %[2]s · %[1]s/stem task list\n", bin, failed[0])
+	fmt.Printf("      %[1]s/stemd -dev %[1]s/media %[1]s/archive %[1]s/chaos   and then   %[1]s/stem enqueue chaos.panic --wait · %[1]s/stem observe queues\n", bin)
 	return nil
 }
 
