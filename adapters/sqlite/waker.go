@@ -12,13 +12,15 @@ import (
 const pollEvery = time.Second
 
 // waker wakes what waits in this process when this or another process has written. The directory is watched, not the -wal file:
-// that one goes when the last connection closes.
+// that one goes when the last connection closes. A process that never waits, as most producers, watches nothing.
 type waker struct {
+	dir   string
 	watch *fsnotify.Watcher
 	done  chan struct{}
 
-	mu   sync.Mutex
-	bell chan struct{} // closed by the next ring; nil: nobody waits
+	mu       sync.Mutex
+	bell     chan struct{} // closed by the next ring; nil: nobody waits
+	watching bool
 }
 
 func newWaker(path string) (*waker, error) {
@@ -26,11 +28,7 @@ func newWaker(path string) (*waker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := watch.Add(filepath.Dir(path)); err != nil {
-		_ = watch.Close()
-		return nil, err
-	}
-	w := &waker{watch: watch, done: make(chan struct{})}
+	w := &waker{dir: filepath.Dir(path), watch: watch, done: make(chan struct{})}
 	go w.run(path + "-wal")
 	return w, nil
 }
@@ -77,6 +75,10 @@ func (w *waker) run(wal string) {
 func (w *waker) wait() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.watching {
+		// When it can not be watched (no inotify watches left), waiting looks by itself every pollEvery, and watching is tried again.
+		w.watching = w.watch.Add(w.dir) == nil
+	}
 	if w.bell == nil {
 		w.bell = make(chan struct{})
 	}
