@@ -104,33 +104,13 @@ func (rs *records) Save(_ context.Context, writes ...stem.RecordWrite) ([]int64,
 
 // checkRecords says whether all of writes, applied one after the other, meet the versions they demand.
 func (c *core) checkRecords(writes []stem.RecordWrite, now time.Time) error {
-	const absent, unknown = 0, -1 // what is certain of a version that an earlier write of the batch makes
-	var written map[stem.RecordRef]int64
-	for i, w := range writes {
-		version, again := written[w.Record.RecordRef]
-		if !again {
-			if r := c.present(w.Record.RecordRef, now); r != nil {
-				version = r.Version
-			}
+	conflict, _ := adapters.CheckVersions(writes, func(ref stem.RecordRef) (int64, error) { // looking at memory can not fail
+		if r := c.present(ref, now); r != nil {
+			return r.Version, nil
 		}
-		switch {
-		case w.Op == stem.CreateRecord && version != absent,
-			w.Op == stem.ReplaceRecord && (version == absent || version != w.IfVersion),
-			w.Op == stem.DeleteRecord && w.IfVersion != 0 && version != w.IfVersion:
-			return stem.ErrConflict
-		}
-		if i == len(writes)-1 {
-			break
-		}
-		if written == nil {
-			written = map[stem.RecordRef]int64{}
-		}
-		written[w.Record.RecordRef] = unknown
-		if w.Op == stem.DeleteRecord {
-			written[w.Record.RecordRef] = absent
-		}
-	}
-	return nil
+		return 0, nil
+	})
+	return conflict
 }
 
 // applyRecords writes what checkRecords allowed and returns the new versions, 0 for a delete.

@@ -86,30 +86,14 @@ func (r *records) Save(ctx context.Context, writes ...stem.RecordWrite) ([]int64
 
 // checkRecords says whether all of writes, applied one after the other, meet the versions they demand.
 func (d *db) checkRecords(tx *tx, writes []stem.RecordWrite) (conflict, err error) {
-	const absent, unknown = 0, -1 // what is certain of a version that an earlier write of the batch makes
-	written := map[stem.RecordRef]int64{}
-	for _, w := range writes {
-		ref := w.Record.RecordRef
-		version, again := written[ref]
-		if !again {
-			err := tx.row("SELECT version FROM records WHERE ns = ? AND kind = ? AND part = ? AND id = ? AND (expires = 0 OR expires > ?)",
-				d.ns, ref.Kind, ref.Part, ref.ID, tx.us).Scan(&version)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
-				return nil, err
-			}
+	return adapters.CheckVersions(writes, func(ref stem.RecordRef) (version int64, err error) {
+		err = tx.row("SELECT version FROM records WHERE ns = ? AND kind = ? AND part = ? AND id = ? AND (expires = 0 OR expires > ?)",
+			d.ns, ref.Kind, ref.Part, ref.ID, tx.us).Scan(&version)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, nil
 		}
-		switch {
-		case w.Op == stem.CreateRecord && version != absent,
-			w.Op == stem.ReplaceRecord && (version == absent || version != w.IfVersion),
-			w.Op == stem.DeleteRecord && w.IfVersion != 0 && version != w.IfVersion:
-			return stem.ErrConflict, nil
-		}
-		written[ref] = unknown
-		if w.Op == stem.DeleteRecord {
-			written[ref] = absent
-		}
-	}
-	return nil, nil
+		return version, err
+	})
 }
 
 // applyRecords writes what checkRecords allowed and returns the new versions, 0 for a delete. Versions rise over the namespace, so
