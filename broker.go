@@ -37,6 +37,16 @@ type Message struct {
 	// GeneratedID: the id was made at random by the client, so it is deduplicated only while the task is live. A chosen or
 	// derived id is remembered for DefaultDedupe after its end.
 	GeneratedID bool
+	// Unique reserves a key for the task; the zero value reserves none.
+	Unique Reservation
+}
+
+// Reservation lets one live task hold a key. The key is reserved in Publish and given up when the task ends: Done, Dead and Purge. While
+// the task waits, runs or retries it stays reserved For longer than the task is due or leased, so that a key can not be held for
+// ever by a task that nobody will run. A task that finds its key taken when it is claimed runs all the same.
+type Reservation struct {
+	Key string        // at most MaxName bytes; empty: none
+	For time.Duration // ≤ 0: DefaultUnique
 }
 
 // PublishState says what Publish did with a message.
@@ -45,7 +55,8 @@ type PublishState int
 const (
 	// Accepted: durable in the store.
 	Accepted PublishState = iota
-	// Duplicate: a task of that id is live or remembered; Published.ID is its id. Nothing was written.
+	// Duplicate: a task of that id is live or remembered, or a task holds its unique key; Published.ID is the id of that task.
+	// Nothing was written.
 	Duplicate
 	// Rejected: refused for the reason in Published.Err. Nothing was written.
 	Rejected
@@ -130,6 +141,7 @@ type Settlement struct {
 	// Park, Move and Dead; nil keeps it.
 	State  *State
 	Result *StatusWrite  // fenced by the receipt's epoch
+	Tally  *Tally        // Done and Dead: counts the end in the task's group and publishes its callback when that was the last
 	Save   []RecordWrite // all or none, a conflict refuses the settlement
 	Then   []Message     // published with it; a duplicate is not an error
 }

@@ -18,6 +18,8 @@ const (
 	MaxPriority = 9
 	// MaxRedeliveries is how often a task's lease may expire before it is dead as poison.
 	MaxRedeliveries = 5
+	// MaxGroup is the most members of a group.
+	MaxGroup = 100_000
 )
 
 // Defaults shared by producers, adapters and the daemon.
@@ -29,7 +31,14 @@ const (
 	DefaultDeadTTL    = 7 * 24 * time.Hour
 	DefaultDedupe     = 24 * time.Hour // how long a caller-chosen id is remembered after its end
 	DefaultMaxRetries = 0
+	DefaultUnique     = 5 * time.Minute
+	DefaultGroupTTL   = 24 * time.Hour // of a group, since it was opened or counted last
+	DefaultEvents     = 24 * time.Hour // how long a broadcast waits for a subscriber that does not read
+	DefaultLockTTL    = 30 * time.Second
 )
 
 // ParkedPrefix starts the reserved queue names that hold tasks no live plugin declares: ParkedPrefix + task name.
 const ParkedPrefix = "parked:"
+
+// BroadcastPrefix starts the reserved names of the subscribers' private queues: BroadcastPrefix + channel + ":" + subscriber.
+const BroadcastPrefix = "broadcast:"

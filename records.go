@@ -54,6 +54,7 @@ type RecordWrite struct {
 	Record    Record
 	Op        RecordOp
 	IfVersion int64
+	TTL       time.Duration // > 0: Record.Expires becomes the store's clock + TTL
 }
 
 // RecordQuery selects records of one kind. Zero fields do not filter.
@@ -78,4 +79,6 @@ const (
 	KindHeartbeat  = "heartbeat"  // id: node name; body: Heartbeat
 	KindManifest   = "manifest"   // id: node/plugin; body: PluginManifest
 	KindRevocation = "revocation" // id: task id; body: Revocation
+	KindLock       = "lock"       // id: the lock's key; body: its owner, not JSON
+	KindSubscriber = "subscriber" // part: channel; id: subscriber; no body
 )

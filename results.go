@@ -18,6 +18,10 @@ type Results interface {
 	Watch(ctx context.Context, id string) (<-chan Status, error)
 	// List returns statuses that are kept or live, newest update first.
 	List(ctx context.Context, q StatusQuery) (StatusPage, error)
+	// Expire lets what is kept under these ids, statuses and groups, live for ttl from now; ≤ 0 ends it. Unknown ids are not an
+	// error, and live tasks stay known.
+	Expire(ctx context.Context, ttl time.Duration, ids ...string) error
+	Groups
 }
 
 // StatusWrite is a status to keep for TTL.

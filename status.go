@@ -70,6 +70,7 @@ type Status struct {
 	Worker     string                     `json:"worker,omitempty"`
 	ParentID   string                     `json:"parentTaskId,omitempty"`
 	RootID     string                     `json:"rootTaskId,omitempty"`
+	GroupID    string                     `json:"groupId,omitempty"`
 	EnqueuedAt time.Time                  `json:"enqueuedAt,omitzero"`
 	StartedAt  time.Time                  `json:"startedAt,omitzero"`
 	FinishedAt time.Time                  `json:"finishedAt,omitzero"`
@@ -87,7 +88,7 @@ func EncodeStatus(s *Status) ([]byte, error) {
 	return proto.Marshal(&taskv1.Status{
 		Id: s.ID, Name: s.Name, Queue: s.Queue, State: string(s.State), Attempt: int32(s.Attempt), Priority: int32(s.Priority),
 		Result: s.Result, Encoder: s.Encoder, Error: s.Error.Proto(), Meta: meta, Worker: s.Worker,
-		ParentId: s.ParentID, RootId: s.RootID, EnqueuedAt: micros(s.EnqueuedAt), StartedAt: micros(s.StartedAt),
+		ParentId: s.ParentID, RootId: s.RootID, GroupId: s.GroupID, EnqueuedAt: micros(s.EnqueuedAt), StartedAt: micros(s.StartedAt),
 		FinishedAt: micros(s.FinishedAt), DueAt: micros(s.DueAt),
 	})
 }
@@ -105,7 +106,7 @@ func DecodeStatus(b []byte) (*Status, error) {
 	return &Status{
 		ID: m.Id, Name: m.Name, Queue: m.Queue, State: TaskState(m.State), Attempt: int(m.Attempt), Priority: int(m.Priority),
 		Result: m.Result, Encoder: m.Encoder, Error: TaskErrorFromProto(m.Error), Meta: meta, Worker: m.Worker,
-		ParentID: m.ParentId, RootID: m.RootId, EnqueuedAt: fromMicros(m.EnqueuedAt), StartedAt: fromMicros(m.StartedAt),
+		ParentID: m.ParentId, RootID: m.RootId, GroupID: m.GroupId, EnqueuedAt: fromMicros(m.EnqueuedAt), StartedAt: fromMicros(m.StartedAt),
 		FinishedAt: fromMicros(m.FinishedAt), DueAt: fromMicros(m.DueAt),
 	}, nil
 }

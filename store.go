@@ -56,7 +56,28 @@ type Maintained struct {
 	DeadLetters int
 	Records     int
 	SeenIDs     int
+	Groups      int
+	Events      int // broadcasts that their subscribers did not read
 	More        bool
+}
+
+// Add sums up what several slices deleted; More is that of the later one.
+func (m Maintained) Add(later Maintained) Maintained {
+	return Maintained{
+		Results: m.Results + later.Results, DeadLetters: m.DeadLetters + later.DeadLetters, Records: m.Records + later.Records,
+		SeenIDs: m.SeenIDs + later.SeenIDs, Groups: m.Groups + later.Groups, Events: m.Events + later.Events, More: later.More,
+	}
+}
+
+// FileStore is the optional capability of a Broker whose store is a file on this host. All methods may run beside daemons and
+// producers that use the file.
+type FileStore interface {
+	// Check reads the whole file and says what is wrong with it; nothing: it is sound.
+	Check(ctx context.Context) (problems []string, err error)
+	// Vacuum gives the file's unused pages back to the disk, a slice at a time, and says its size in bytes before and after.
+	Vacuum(ctx context.Context) (before, after int64, err error)
+	// Backup writes a copy as of one moment to path, which must not exist.
+	Backup(ctx context.Context, path string) error
 }
 
 // Takeover is the optional capability of a Broker to free the leases of a dead process at once.
@@ -71,6 +92,7 @@ type StoreOptions struct {
 	Namespace   string           // DefaultNamespace
 	DeadLetters time.Duration    // retention, DefaultDeadTTL; < 0: for ever
 	Dedupe      time.Duration    // memory of chosen ids, DefaultDedupe
+	Events      time.Duration    // how long a broadcast waits for its subscriber, DefaultEvents
 	ReadOnly    bool             // open for looking only
 	Now         func() time.Time // the store's clock where it has none of its own; time.Now
 }
@@ -83,7 +105,7 @@ func Namespace(name string) StoreOption { return func(o *StoreOptions) { o.Names
 
 // NewStoreOptions applies opts over the defaults. For adapters.
 func NewStoreOptions(opts ...StoreOption) StoreOptions {
-	o := StoreOptions{Namespace: DefaultNamespace, DeadLetters: DefaultDeadTTL, Dedupe: DefaultDedupe, Now: time.Now}
+	o := StoreOptions{Namespace: DefaultNamespace, DeadLetters: DefaultDeadTTL, Dedupe: DefaultDedupe, Events: DefaultEvents, Now: time.Now}
 	for _, opt := range opts {
 		opt(&o)
 	}

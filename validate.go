@@ -31,8 +31,10 @@ func (o Options) check() error {
 		if err := CheckName("queue", *o.Queue); err != nil {
 			return err
 		}
-		if strings.HasPrefix(*o.Queue, ParkedPrefix) {
-			return &OptionError{"queue", fmt.Sprintf("%q: names that begin with %q are reserved", *o.Queue, ParkedPrefix)}
+		for _, reserved := range []string{ParkedPrefix, BroadcastPrefix} {
+			if strings.HasPrefix(*o.Queue, reserved) {
+				return &OptionError{"queue", fmt.Sprintf("%q: names that begin with %q are reserved", *o.Queue, reserved)}
+			}
 		}
 	}
 	if p := o.Priority; p != nil && (*p < 0 || *p > MaxPriority) {

@@ -19,6 +19,9 @@ func CheckMessage(m stem.Message) error {
 	if m.Priority < 0 || m.Priority > stem.MaxPriority {
 		return &stem.OptionError{Option: "priority", Reason: fmt.Sprintf("is %d, it must be within 0 to %d", m.Priority, stem.MaxPriority)}
 	}
+	if n := len(m.Unique.Key); n > stem.MaxName {
+		return &stem.SizeError{What: "unique key of " + m.Name, Size: n, Limit: stem.MaxName}
+	}
 	if n := m.Envelope.Size(); n > stem.MaxMessage {
 		return &stem.SizeError{What: "message of " + m.Name, Size: n, Limit: stem.MaxMessage}
 	}
@@ -47,6 +50,9 @@ func CheckSettlement(s stem.Settlement) error {
 	if s.Kind == stem.Move && s.Queue == "" {
 		return fmt.Errorf("settlement of task %s: a move needs a queue", s.Receipt.ID)
 	}
+	if t := s.Tally; t != nil && (s.Kind != stem.Done && s.Kind != stem.Dead || !t.State.Terminal()) {
+		return fmt.Errorf("settlement of task %s: only an end can be counted in group %s", s.Receipt.ID, t.Group)
+	}
 	for _, m := range s.Then {
 		if err := CheckMessage(m); err != nil {
 			return fmt.Errorf("settlement of task %s: follow-up: %w", s.Receipt.ID, err)
@@ -58,6 +64,40 @@ func CheckSettlement(s stem.Settlement) error {
 		}
 	}
 	return nil
+}
+
+// CheckGroup says why a group can not be opened, or nil.
+func CheckGroup(g stem.Group) error {
+	if err := stem.CheckName("group", g.ID); err != nil {
+		return err
+	}
+	if n := len(g.Members); n == 0 || n > stem.MaxGroup {
+		return &stem.OptionError{Option: "group " + g.ID, Reason: fmt.Sprintf("has %d members, want 1 to %d", n, stem.MaxGroup)}
+	}
+	known := make(map[string]struct{}, len(g.Members))
+	for _, id := range g.Members {
+		if _, twice := known[id]; id == "" || twice {
+			return &stem.OptionError{Option: "group " + g.ID, Reason: fmt.Sprintf("member %q is empty or named twice", id)}
+		}
+		known[id] = struct{}{}
+	}
+	if g.Callback == nil {
+		return nil
+	}
+	if g.Callback.GeneratedID {
+		return &stem.OptionError{Option: "group " + g.ID, Reason: "the callback needs a chosen id, so that publishing it twice is harmless"}
+	}
+	return CheckMessage(*g.Callback)
+}
+
+// KeyTaken says that a dead letter can not be replayed because another task holds its unique key.
+func KeyTaken(holder string) error {
+	return fmt.Errorf("task %s holds its unique key: replay it when that one has ended", holder)
+}
+
+// EndTally counts an end that no settlement made; false: the task is in no group.
+func EndTally(s *stem.Status) (stem.Tally, bool) {
+	return stem.Tally{Group: s.GroupID, TaskID: s.ID, Epoch: s.Epoch, State: s.State}, s.GroupID != ""
 }
 
 // Limits of pages: what a zero or too large limit means.

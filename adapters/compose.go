@@ -14,7 +14,8 @@ import (
 //  1. the lease is renewed, so nobody else can claim the task meanwhile; a lost lease stops here;
 //  2. records are saved, one Part after the other; a conflict stops here;
 //  3. the result is saved, fenced by the epoch;
-//  4. the broker acknowledges, together with the follow-ups.
+//  4. the end is counted in its group, and the callback of a complete group is published;
+//  5. the broker acknowledges, together with the follow-ups.
 //
 // A crash between two steps leaves the task in the broker: it runs again and nothing is lost. Repeating a settlement of the
 // same claim, when it gave an error, is harmless: each step is done once or does nothing the second time.

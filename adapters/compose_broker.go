@@ -34,7 +34,7 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 	}
 	accepted := ids[:0:0]
 	for i, p := range out {
-		if p.State == stem.Accepted {
+		if p.State == stem.Accepted && KeepsStatus(msgs[i].Queue) {
 			accepted = append(accepted, msgs[i].ID)
 		}
 	}
@@ -49,10 +49,12 @@ func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delive
 	if err != nil || len(ds) == 0 || !b.apart {
 		return ds, err
 	}
-	writes := make([]stem.StatusWrite, len(ds))
-	for i, d := range ds {
-		writes[i].Status = LiveStatus(d.Message, d.Receipt.Owner, time.Time{}, nil)
-		writes[i].TTL = lifeOf(writes[i].Status)
+	var writes []stem.StatusWrite
+	for _, d := range ds {
+		if KeepsStatus(d.Queue) {
+			status := LiveStatus(d.Message, d.Receipt.Owner, time.Time{}, nil)
+			writes = append(writes, stem.StatusWrite{Status: status, TTL: lifeOf(status)})
+		}
 	}
 	if err = b.results.Results.Save(ctx, writes...); err == nil {
 		return ds, nil

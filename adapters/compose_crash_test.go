@@ -1,96 +1,18 @@
 package adapters_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
+	"github.com/stemd/stem/adapters/sqlite"
 )
-
-var errDead = errors.New("the process is dead")
-
-// process counts the calls that one process makes to its stores and dies at one of them: the call is carried out or not, and
-// nothing works afterwards.
-type process struct {
-	mu      sync.Mutex
-	calls   int
-	dieAt   int  // 0: never
-	perform bool // the call it dies at still reaches the store
-	dead    bool
-}
-
-func call[T any](p *process, do func() (T, error)) (T, error) {
-	p.mu.Lock()
-	p.calls++
-	if p.calls == p.dieAt {
-		p.dead = true
-		if p.perform {
-			_, _ = do()
-		}
-	}
-	dead := p.dead
-	p.mu.Unlock()
-	if dead {
-		var none T
-		return none, errDead
-	}
-	return do()
-}
-
-// over is a store as the process sees it.
-func (p *process) over(s stem.Store) stem.Store {
-	return stem.Store{Broker: dyingBroker{p, s.Broker}, Results: dyingResults{s.Results, p}, Records: dyingRecords{s.Records, p}}
-}
-
-type dyingBroker struct {
-	p *process
-	b stem.Broker
-}
-
-func (d dyingBroker) Publish(ctx context.Context, m ...stem.Message) ([]stem.Published, error) {
-	return call(d.p, func() ([]stem.Published, error) { return d.b.Publish(ctx, m...) })
-}
-
-func (d dyingBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
-	return call(d.p, func() ([]stem.Delivery, error) { return d.b.Claim(ctx, c) })
-}
-
-func (d dyingBroker) Extend(ctx context.Context, l ...stem.Lease) ([]stem.Receipt, error) {
-	return call(d.p, func() ([]stem.Receipt, error) { return d.b.Extend(ctx, l...) })
-}
-
-func (d dyingBroker) Settle(ctx context.Context, s ...stem.Settlement) ([]error, error) {
-	return call(d.p, func() ([]error, error) { return d.b.Settle(ctx, s...) })
-}
-
-type dyingResults struct {
-	stem.Results
-	p *process
-}
-
-func (d dyingResults) Save(ctx context.Context, w ...stem.StatusWrite) error {
-	_, err := call(d.p, func() (struct{}, error) { return struct{}{}, d.Results.Save(ctx, w...) })
-	return err
-}
-
-func (d dyingResults) Load(ctx context.Context, ids ...string) ([]*stem.Status, error) {
-	return call(d.p, func() ([]*stem.Status, error) { return d.Results.Load(ctx, ids...) })
-}
-
-type dyingRecords struct {
-	stem.Records
-	p *process
-}
-
-func (d dyingRecords) Save(ctx context.Context, w ...stem.RecordWrite) ([]int64, error) {
-	return call(d.p, func() ([]int64, error) { return d.Records.Save(ctx, w...) })
-}
 
 // farm is three stores, a clock, and the work that processes do on them.
 type farm struct {
@@ -100,11 +22,30 @@ type farm struct {
 	runs                     int
 }
 
-func newFarm(t *testing.T) *farm {
+func newFarm(t *testing.T) *farm { return farmOf(t, open) }
+
+// farmOf is a farm whose stores are opened by open; the task "a" is the only member of a group with a callback.
+func farmOf(t *testing.T, open func(*testing.T, ...stem.StoreOption) stem.Store) *farm {
 	f := &farm{T: t, now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
 	clock := func(o *stem.StoreOptions) { o.Now = func() time.Time { return f.now } }
 	f.broker, f.results, f.records = open(t, clock), open(t, clock), open(t, clock)
+	callback := f.message("callback")
+	callback.Queue = "children"
+	if err := f.results.Results.OpenGroups(t.Context(), stem.Group{ID: "g", Members: []string{"a"}, Callback: &callback}); err != nil {
+		t.Fatal(err)
+	}
 	return f
+}
+
+// file opens a store in a file of its own.
+func file(t *testing.T, opts ...stem.StoreOption) stem.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "stem.db"), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 func (f *farm) through(p *process) stem.Store {
@@ -150,6 +91,7 @@ func (f *farm) settlement(d stem.Delivery, save stem.RecordWrite) stem.Settlemen
 	then.Queue = "children"
 	return stem.Settlement{
 		Receipt: d.Receipt, Kind: stem.Done, Save: []stem.RecordWrite{save}, Then: []stem.Message{then},
+		Tally:  &stem.Tally{Group: "g", State: stem.Succeeded},
 		Result: &stem.StatusWrite{Status: stem.Status{ID: d.ID, Name: d.Name, Queue: d.Queue, State: stem.Succeeded}},
 	}
 }
@@ -182,40 +124,54 @@ func (f *farm) state(s stem.Store, id string) stem.TaskState {
 // A task is worked on by a process that dies at its n-th call to a store, before or after the call was carried out, for every
 // n there is; then by one that lives. Whatever was done twice, nothing is lost.
 func TestACrashBetweenAnyTwoStepsOfASettlementRepeatsWorkAndLosesNothing(t *testing.T) {
-	for _, perform := range []bool{false, true} {
-		for dieAt := 1; ; dieAt++ {
-			f := newFarm(t)
-			if _, err := f.through(&process{}).Broker.Publish(t.Context(), f.message("a")); err != nil {
-				t.Fatal(err)
-			}
-			p := &process{dieAt: dieAt, perform: perform}
-			_, err := f.work(f.through(p))
-			if !p.dead {
-				if err != nil || dieAt < 6 {
-					t.Fatalf("a process that lives made %d calls: %v", p.calls, err)
+	for name, open := range map[string]func(*testing.T, ...stem.StoreOption) stem.Store{"memory": open, "SQLite files": file} {
+		for _, perform := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the last call carried out: %t", name, perform), func(t *testing.T) {
+				for dieAt := 1; dieAndRepeat(t, farmOf(t, open), dieAt, perform); dieAt++ {
 				}
-				break
-			}
-			f.now = f.now.Add(stem.DefaultLease + time.Second)
-			alive := f.through(&process{})
-			for worked := true; worked; {
-				if worked, err = f.work(alive); err != nil {
-					t.Fatal(err)
-				}
-			}
-			where := fmt.Sprintf("dead at call %d, carried out: %t", dieAt, perform)
-			if got := f.state(alive, "a"); got != stem.Succeeded {
-				t.Errorf("%s: the task is %q", where, got)
-			}
-			if n := f.count(); n < 1 || n > f.runs {
-				t.Errorf("%s: counted %d in %d runs", where, n, f.runs)
-			}
-			ds, err := alive.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "children"}}, Max: 10, Owner: "node/boot"})
-			if err != nil || len(ds) != 1 || ds[0].ID != "child" {
-				t.Errorf("%s: the follow-up was delivered %d times, %v", where, len(ds), err)
-			}
+			})
 		}
 	}
+}
+
+// dieAndRepeat says whether the process died at all.
+func dieAndRepeat(t *testing.T, f *farm, dieAt int, perform bool) bool {
+	if _, err := f.through(&process{}).Broker.Publish(t.Context(), f.message("a")); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{dieAt: dieAt, perform: perform}
+	_, err := f.work(f.through(p))
+	if !p.dead {
+		if err != nil || dieAt < 10 {
+			t.Fatalf("a process that lives made %d calls: %v", p.calls, err)
+		}
+		return false
+	}
+	f.now = f.now.Add(stem.DefaultLease + time.Second)
+	alive := f.through(&process{})
+	for worked := true; worked; {
+		if worked, err = f.work(alive); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := f.state(alive, "a"); got != stem.Succeeded {
+		t.Errorf("dead at call %d: the task is %q", dieAt, got)
+	}
+	if n := f.count(); n < 1 || n > f.runs {
+		t.Errorf("dead at call %d: counted %d in %d runs", dieAt, n, f.runs)
+	}
+	ds, err := alive.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "children"}}, Max: 10, Owner: "node/boot"})
+	var got []string
+	for _, d := range ds {
+		got = append(got, d.ID)
+	}
+	if slices.Sort(got); err != nil || !slices.Equal(got, []string{"callback", "child"}) {
+		t.Errorf("dead at call %d: the callback and the follow-up came as %v, %v", dieAt, got, err)
+	}
+	if groups, err := alive.Results.LoadGroups(t.Context(), "g"); err != nil || groups[0] == nil || groups[0].State != stem.GroupFired {
+		t.Errorf("dead at call %d: the group is %+v, %v", dieAt, groups, err)
+	}
+	return true
 }
 
 func TestACrashWhilePublishingLosesNothingWhenThePublishIsRepeated(t *testing.T) {

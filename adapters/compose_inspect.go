@@ -105,12 +105,20 @@ func (b *composedBroker) Purge(ctx context.Context, queue string) (int, error) {
 		return n, err
 	}
 	var writes []stem.StatusWrite
+	var tallies []stem.Tally
 	for _, s := range after {
-		if s != nil && s.State == stem.Cancelled {
-			writes = append(writes, stem.StatusWrite{Status: *s})
+		if s == nil || s.State != stem.Cancelled {
+			continue
+		}
+		writes = append(writes, stem.StatusWrite{Status: *s})
+		if tally, ok := EndTally(s); ok {
+			tallies = append(tallies, tally)
 		}
 	}
-	return n, b.results.Results.Save(ctx, writes...)
+	if err := b.results.Results.Save(ctx, writes...); err != nil {
+		return n, err
+	}
+	return n, b.count(ctx, tallies)
 }
 
 // Maintain implements stem.Maintainer for every store there is.
@@ -122,11 +130,9 @@ func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) 
 			continue
 		}
 		one, err := m.Maintain(ctx)
-		sum.Results += one.Results
-		sum.DeadLetters += one.DeadLetters
-		sum.Records += one.Records
-		sum.SeenIDs += one.SeenIDs
-		sum.More = sum.More || one.More
+		more := sum.More || one.More
+		sum = sum.Add(one)
+		sum.More = more
 		if err != nil {
 			return sum, err
 		}

@@ -16,7 +16,7 @@ func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlem
 	for i, s := range settlements {
 		errs[i] = CheckSettlement(s)
 	}
-	for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.acknowledge} {
+	for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.tally, b.acknowledge} {
 		if err := step(ctx, settlements, errs); err != nil {
 			return nil, fmt.Errorf("settle: %w", err)
 		}
@@ -28,7 +28,7 @@ func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlem
 func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlement, errs []error) error {
 	var leases []stem.Lease
 	for i, s := range settlements {
-		if errs[i] == nil && (len(s.Save) > 0 || b.apart && s.Result != nil) {
+		if errs[i] == nil && (len(s.Save) > 0 || b.apart && (s.Result != nil || s.Tally != nil)) {
 			leases = append(leases, stem.Lease{Receipt: s.Receipt, For: stem.DefaultLease})
 		}
 	}
@@ -89,6 +89,54 @@ func (b *composedBroker) saveResults(ctx context.Context, settlements []stem.Set
 	return b.results.Results.Save(ctx, writes...)
 }
 
+// tally counts the ends in their groups and publishes the callbacks of those that are complete. Whoever comes to a group between
+// the count and Fired publishes its callback again, to no effect: a crash here loses none.
+func (b *composedBroker) tally(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	if !b.apart {
+		return nil
+	}
+	var tallies []stem.Tally
+	for i, s := range settlements {
+		if errs[i] == nil && s.Tally != nil {
+			tally := *s.Tally
+			tally.TaskID, tally.Epoch = s.Receipt.ID, s.Receipt.Epoch
+			tallies = append(tallies, tally)
+		}
+	}
+	return b.count(ctx, tallies)
+}
+
+// count tallies in the results' store and publishes the callbacks that are due.
+func (b *composedBroker) count(ctx context.Context, tallies []stem.Tally) error {
+	if len(tallies) == 0 {
+		return nil
+	}
+	tallied, err := b.results.Results.Tally(ctx, tallies...)
+	if err != nil {
+		return err
+	}
+	var callbacks []stem.Message
+	var fired []string
+	for i, t := range tallied {
+		if t.Callback != nil && !slices.Contains(fired, tallies[i].Group) {
+			callbacks, fired = append(callbacks, *t.Callback), append(fired, tallies[i].Group)
+		}
+	}
+	if len(fired) == 0 {
+		return nil
+	}
+	published, err := b.Publish(ctx, callbacks...)
+	if err != nil {
+		return err
+	}
+	for i, p := range published {
+		if p.Err != nil {
+			return fmt.Errorf("callback of group %s: %w", fired[i], p.Err)
+		}
+	}
+	return b.results.Results.Fired(ctx, fired...)
+}
+
 // acknowledge lets the broker do what is left of the settlements and then copies the statuses that it changed.
 func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Settlement, errs []error) error {
 	var rest []stem.Settlement
@@ -99,6 +147,9 @@ func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Set
 			continue
 		}
 		s.Save = nil
+		if b.apart {
+			s.Tally = nil
+		}
 		if b.apart && s.Kind != stem.Dead { // a dead letter keeps the error of its result
 			s.Result = nil
 		}

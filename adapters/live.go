@@ -27,7 +27,7 @@ func LiveStatus(m stem.Message, owner string, updated time.Time, saved *stem.Sta
 		s.State, s.DueAt = stem.Queued, m.State.NotBefore
 	}
 	if h, err := stem.DecodeHeader(m.Envelope.Header); err == nil {
-		s.ParentID, s.RootID, s.Meta = h.ParentID, h.RootID, h.Meta
+		s.ParentID, s.RootID, s.GroupID, s.Meta = h.ParentID, h.RootID, h.Canvas.GroupID, h.Meta
 	}
 	if saved == nil || saved.State.Terminal() {
 		return s
@@ -51,6 +51,9 @@ func CancelledStatus(m stem.Message, epoch stem.Epoch, now time.Time, saved *ste
 	s.Error = &stem.TaskError{Class: stem.ClassCancelled, Type: "Purged", Message: "queue " + m.Queue + " was purged", Permanent: true}
 	return s
 }
+
+// KeepsStatus says whether what becomes of the tasks of a queue is kept: of a broadcast nothing is.
+func KeepsStatus(queue string) bool { return !strings.HasPrefix(queue, stem.BroadcastPrefix) }
 
 // Fresh says whether a status written at epoch is to replace the stored one: not when it is older, nor when it is of the same
 // epoch and the stored one is terminal.

@@ -88,11 +88,7 @@ func (r *rig) maintain() stem.Maintained {
 	for range 1000 {
 		m, err := r.store.Broker.(stem.Maintainer).Maintain(r.ctx)
 		r.noError(err)
-		sum.Results += m.Results
-		sum.DeadLetters += m.DeadLetters
-		sum.Records += m.Records
-		sum.SeenIDs += m.SeenIDs
-		if !m.More {
+		if sum = sum.Add(m); !m.More {
 			return sum
 		}
 	}

@@ -94,6 +94,7 @@ func (c *core) claim(t *task, cl stem.Claim, now time.Time) stem.Delivery {
 	t.until = now.Add(leaseOf(&t.msg, cl.Lease))
 	t.place = leased
 	t.queue.leased.push(t)
+	c.reserve(t, now)
 	c.updated(t.entry, now)
 	return stem.Delivery{
 		Message: t.msg, LeasedUntil: t.until,

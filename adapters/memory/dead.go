@@ -102,6 +102,8 @@ func (b *broker) Replay(_ context.Context, r stem.Replay) ([]stem.Replayed, erro
 		out[i].DeadLetter = l.DeadLetter
 		if l.entry.task != nil {
 			out[i].Err = wrap("replay", errLive)
+		} else if holder := b.holder(l.Message.Unique.Key, now); holder != "" {
+			out[i].Err = wrap("replay", adapters.KeyTaken(holder))
 		} else if !r.DryRun {
 			b.replay(l, r.Delay, now)
 		}
@@ -122,6 +124,7 @@ func (c *core) replay(l *letter, delay time.Duration, now time.Time) {
 	c.forget(e)
 	e.task = t
 	c.arrive(t, t.msg.Queue, now)
+	c.reserve(t, now)
 	c.updated(e, now)
 }
 

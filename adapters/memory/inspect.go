@@ -139,12 +139,23 @@ func (b *broker) Purge(_ context.Context, name string) (int, error) {
 	}
 	b.prune(q)
 	for _, t := range gone {
-		e := t.entry
-		status := adapters.CancelledStatus(t.msg, b.next(t.msg.State.Epoch, now), now, e.saved)
-		e.task = nil
-		b.remember(e, &t.msg, now)
-		b.save(e, status, 0, now)
-		b.updated(e, now)
+		b.cancel(t, now)
 	}
 	return len(gone), nil
+}
+
+// cancel ends a task that is in no queue any more.
+func (c *core) cancel(t *task, now time.Time) {
+	e := t.entry
+	status := adapters.CancelledStatus(t.msg, c.next(t.msg.State.Epoch, now), now, e.saved)
+	e.task = nil
+	c.unreserve(t)
+	c.remember(e, &t.msg, now)
+	if adapters.KeepsStatus(t.msg.Queue) {
+		c.save(e, status, 0, now)
+	}
+	if tally, ok := adapters.EndTally(&status); ok {
+		c.count(tally, now)
+	}
+	c.updated(e, now)
 }

@@ -39,6 +39,7 @@ func (b *broker) Extend(_ context.Context, leases ...stem.Lease) (lost []stem.Re
 		t.queue.leave(t)
 		t.until, t.place = now.Add(length), leased
 		t.queue.leased.push(t)
+		b.reserve(t, now)
 		if t.until.Before(before) {
 			t.queue.ring() // who waits for the lease to expire waits less
 		}

@@ -2,6 +2,8 @@ package memory
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/stemd/stem"
 )
@@ -46,6 +48,35 @@ func (b *broker) Maintain(context.Context) (stem.Maintained, error) {
 		b.unbury(l)
 		b.tidy(l.entry)
 	}
-	m.More = results() || seen() || records() || letters()
+	for b.lapsing.len() > 0 && !b.lapsing.top().until.After(now) {
+		b.lapse(b.lapsing.top()) // nothing to count: its task goes on
+	}
+	groups := func() bool { return b.ebbing.len() > 0 && !b.ebbing.top().expires.After(now) }
+	for ; m.Groups < slice && groups(); m.Groups++ {
+		b.dissolve(b.ebbing.top())
+	}
+	m.Events = b.forgetEvents(now)
+	m.More = results() || seen() || records() || letters() || groups() || m.Events == slice
 	return m, nil
+}
+
+// forgetEvents deletes up to a slice of the broadcasts that nobody has read for too long.
+func (c *core) forgetEvents(now time.Time) int {
+	n, before := 0, now.Add(-c.opts.Events)
+	for name, q := range c.queues {
+		if !strings.HasPrefix(name, stem.BroadcastPrefix) {
+			continue
+		}
+		q.promote(now)
+		for p := range q.lanes {
+			l := &q.lanes[p]
+			for t := l.next(); n < slice && t != nil && !t.msg.State.Created.After(before); t = l.next() {
+				q.ready--
+				c.cancel(l.pop(), now)
+				n++
+			}
+		}
+		c.prune(q)
+	}
+	return n
 }

@@ -34,18 +34,22 @@ func (b *broker) Publish(_ context.Context, msgs ...stem.Message) ([]stem.Publis
 	defer b.mu.Unlock()
 	for i := range msgs {
 		if out[i].State != stem.Rejected {
-			out[i].State = b.publish(&msgs[i], now)
+			out[i].State, out[i].ID = b.publish(&msgs[i], now)
 		}
 	}
 	return out, nil
 }
 
-// publish accepts a valid message unless its id is live or remembered. What was saved of a past life of the id goes.
-func (c *core) publish(m *stem.Message, now time.Time) stem.PublishState {
-	e := c.entry(m.ID)
-	if e.task != nil || e.seenUntil.After(now) {
-		return stem.Duplicate
+// publish accepts a valid message unless its id is live or remembered or its key is taken, and says whose id stands for it. What
+// was saved of a past life of the id goes.
+func (c *core) publish(m *stem.Message, now time.Time) (stem.PublishState, string) {
+	if e := c.entries[m.ID]; e != nil && (e.task != nil || e.seenUntil.After(now)) {
+		return stem.Duplicate, m.ID
 	}
+	if holder := c.holder(m.Unique.Key, now); holder != "" && holder != m.ID {
+		return stem.Duplicate, holder
+	}
+	e := c.entry(m.ID)
 	past := m.State.Epoch
 	if e.saved != nil {
 		past = max(past, e.saved.Epoch)
@@ -56,8 +60,9 @@ func (c *core) publish(m *stem.Message, now time.Time) stem.PublishState {
 	t.msg.State = adapters.Accepted(m.State, c.next(past, now), now)
 	e.task = t
 	c.arrive(t, m.Queue, now)
+	c.reserve(t, now)
 	c.updated(e, now)
-	return stem.Accepted
+	return stem.Accepted, m.ID
 }
 
 // arrive puts a task behind what is in a queue.

@@ -120,23 +120,37 @@ func (q *queue) promote(now time.Time) {
 // pop takes the next ready task; the queue must have one.
 func (q *queue) pop() *task {
 	for p := len(q.lanes) - 1; p >= 0; p-- {
-		l := &q.lanes[p]
-		waiting, back := l.head < len(l.line), l.returned.len() > 0
-		if !waiting && !back {
-			continue
+		if l := &q.lanes[p]; l.next() != nil {
+			q.ready--
+			return l.pop()
 		}
-		q.ready--
-		if back && (!waiting || l.returned.top().seq < l.line[l.head].seq) {
-			return l.returned.pop()
-		}
-		t := l.line[l.head]
-		l.line[l.head] = nil
-		if l.head++; l.head == len(l.line) {
-			l.line, l.head = l.line[:0], 0
-		}
-		return t
 	}
 	panic("memory: a queue's count of ready tasks is wrong")
+}
+
+// next is the first task of the lane, or nil.
+func (l *lane) next() *task {
+	waiting, back := l.head < len(l.line), l.returned.len() > 0
+	switch {
+	case back && (!waiting || l.returned.top().seq < l.line[l.head].seq):
+		return l.returned.top()
+	case waiting:
+		return l.line[l.head]
+	}
+	return nil
+}
+
+// pop takes the first task of the lane; there must be one.
+func (l *lane) pop() *task {
+	t := l.next()
+	if t.place == returned {
+		return l.returned.pop()
+	}
+	l.line[l.head] = nil
+	if l.head++; l.head == len(l.line) {
+		l.line, l.head = l.line[:0], 0
+	}
+	return t
 }
 
 // leave takes a claimed task out of its place: leased, or back in its lane after the lease expired.

@@ -129,6 +129,9 @@ func (c *core) applyRecords(writes []stem.RecordWrite, now time.Time) []int64 {
 		}
 		r := &record{Record: w.Record}
 		r.Version, r.Updated = int64(c.next(0, now)), now
+		if w.TTL > 0 {
+			r.Expires = now.Add(w.TTL)
+		}
 		r.Tags, r.Body = slices.Clone(r.Tags), slices.Clone(r.Body)
 		versions[i] = r.Version
 		s.byRef[r.RecordRef] = r

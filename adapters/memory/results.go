@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
@@ -80,6 +81,29 @@ func (r *results) List(_ context.Context, q stem.StatusQuery) (stem.StatusPage, 
 		page.Items, last = append(page.Items, s), e.stamp
 	}
 	return page, nil
+}
+
+// Expire implements stem.Results.
+func (r *results) Expire(_ context.Context, ttl time.Duration, ids ...string) error {
+	now, err := r.change()
+	if err != nil {
+		return wrap("expire", err)
+	}
+	defer r.mu.Unlock()
+	until := now.Add(max(ttl, 0))
+	for _, id := range ids {
+		if e := r.entries[id]; e != nil && e.saved != nil {
+			r.expiry.remove(e)
+			e.expires = until
+			r.expiry.push(e)
+		}
+		if g := r.groups[id]; g != nil {
+			r.ebbing.remove(g)
+			g.expires = until
+			r.ebbing.push(g)
+		}
+	}
+	return nil
 }
 
 // may says cheaply whether an entry can match: deriving a status decodes the task's header.

@@ -50,6 +50,11 @@ func (c *core) settle(s *stem.Settlement, now time.Time) error {
 	}
 	c.end(t, s, now)
 	c.updated(t.entry, now)
+	if s.Tally != nil {
+		tally := *s.Tally
+		tally.TaskID, tally.Epoch = s.Receipt.ID, s.Receipt.Epoch
+		c.count(tally, now)
+	}
 	for i := range s.Then {
 		c.publish(&s.Then[i], now)
 	}
@@ -74,6 +79,7 @@ func (c *core) end(t *task, s *stem.Settlement, now time.Time) {
 	case stem.Retry, stem.Hold:
 		t.msg.State.NotBefore = s.At
 		c.giveBack(t, now)
+		c.reserve(t, now)
 	case stem.Release:
 		c.giveBack(t, now)
 	case stem.Park:
@@ -88,6 +94,7 @@ func (c *core) finish(t *task, now time.Time) {
 	t.queue.leave(t)
 	c.prune(t.queue)
 	t.entry.task = nil
+	c.unreserve(t)
 	c.remember(t.entry, &t.msg, now)
 }
 

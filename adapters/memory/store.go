@@ -57,14 +57,23 @@ type core struct {
 	shelves map[string]*shelf // records by kind
 	stale   heap[*record]     // records by expiry
 	topics  map[string][]*subscription
+	keys    map[string]*reservation // unique keys
+	lapsing heap[*reservation]      // by the end of their reservation
+	groups  map[string]*group
+	ebbing  heap[*group] // by expiry
 }
 
 func newCore(opts stem.StoreOptions) *core {
 	return &core{
 		opts: opts, done: make(chan struct{}),
 		queues: map[string]*queue{}, entries: map[string]*entry{}, shelves: map[string]*shelf{}, topics: map[string][]*subscription{},
+		keys: map[string]*reservation{}, groups: map[string]*group{},
 		expiry: heap[*entry]{less: func(a, b *entry) bool { return a.expires.Before(b.expires) }, at: func(e *entry) *int { return &e.expiryAt }},
 		seen:   heap[*entry]{less: func(a, b *entry) bool { return a.seenUntil.Before(b.seenUntil) }, at: func(e *entry) *int { return &e.seenAt }},
+		lapsing: heap[*reservation]{
+			less: func(a, b *reservation) bool { return a.until.Before(b.until) }, at: func(r *reservation) *int { return &r.at },
+		},
+		ebbing: heap[*group]{less: func(a, b *group) bool { return a.expires.Before(b.expires) }, at: func(g *group) *int { return &g.at }},
 		stale:  heap[*record]{less: func(a, b *record) bool { return a.Expires.Before(b.Expires) }, at: func(r *record) *int { return &r.staleAt }},
 	}
 }

@@ -154,7 +154,7 @@ func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]ste
 				out = append(out, stem.Delivery{
 					Message: r.msg, LeasedUntil: at(r.until),
 					Receipt: stem.Receipt{
-						ID: r.msg.ID, Queue: q.name, Position: position(r.seq, r.msg.GeneratedID), Owner: c.Owner, Epoch: r.msg.State.Epoch,
+						ID: r.msg.ID, Queue: q.name, Position: r.place().String(), Owner: c.Owner, Epoch: r.msg.State.Epoch,
 					},
 				})
 				return nil
@@ -163,6 +163,11 @@ func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]ste
 				return err
 			}
 			tx.wrote = tx.wrote || len(seqs) > 0
+			for _, d := range out[start:] {
+				if err := b.reserve(tx, d.ID, d.Unique, us(d.LeasedUntil)); err != nil {
+					return err
+				}
+			}
 			order(out[start:], seqs)
 		}
 		return nil
@@ -223,18 +228,22 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 	err := b.write(ctx, "extend", func(tx *tx) error {
 		lost = lost[:0]
 		for _, l := range leases {
-			seq, _, ok := parsePosition(l.Receipt.Position)
+			p, ok := parsePlace(l.Receipt.Position)
 			var n int64
 			if ok {
 				var err error
 				n, err = tx.change("UPDATE tasks SET state = 2, until = ? "+isClaim,
-					tx.us+l.For.Microseconds(), seq, int64(l.Receipt.Epoch), l.Receipt.Owner, b.ns)
+					tx.us+l.For.Microseconds(), p.seq, int64(l.Receipt.Epoch), l.Receipt.Owner, b.ns)
 				if err != nil {
 					return err
 				}
 			}
 			if n == 0 {
 				lost = append(lost, l.Receipt)
+			} else if p.unique {
+				if err := b.renew(tx, p.seq); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

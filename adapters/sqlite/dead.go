@@ -19,10 +19,10 @@ import (
 var errLive = errors.New("a task of this id is live")
 
 const deadColumns = `seq, id, queue, name, priority, epoch, redeliveries, replays, created, lease, generated, header, body, signature,
-	key_id, extra, reason, error, dead_at`
+	key_id, extra, unique_key, unique_for, reason, error, dead_at`
 
 // bury moves a claimed task to the dead letters; an older one of the same id goes.
-func (b *broker) bury(tx *tx, s *stem.Settlement, claim []any, chosen bool) (bool, error) {
+func (b *broker) bury(tx *tx, s *stem.Settlement, claim []any, p place) (bool, error) {
 	r, ok, err := claimed(tx, "SELECT "+columns+" FROM tasks"+isClaim, claim)
 	if !ok || err != nil {
 		return false, err
@@ -50,11 +50,13 @@ func (b *broker) bury(tx *tx, s *stem.Settlement, claim []any, chosen bool) (boo
 	tx.end(b.ns, m.State.Epoch)
 	e := m.Envelope
 	_, err = tx.change(`INSERT OR REPLACE INTO dead (ns, id, queue, name, priority, epoch, redeliveries, replays, created, lease, generated,
-		header, body, signature, key_id, extra, reason, error, dead_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		header, body, signature, key_id, extra, unique_key, unique_for, reason, error, dead_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		b.ns, m.ID, queue, m.Name, m.Priority, int64(m.State.Epoch), m.State.Redeliveries, m.State.Replays, us(m.State.Created),
-		m.Lease.Microseconds(), flag(m.GeneratedID), e.Header, e.Body, e.Signature, nullable(e.KeyID), extra, reason, why, tx.us)
-	if err == nil && chosen {
-		err = b.remember(tx, m.ID)
+		m.Lease.Microseconds(), flag(m.GeneratedID), e.Header, e.Body, e.Signature, nullable(e.KeyID), extra,
+		nullable(m.Unique.Key), m.Unique.For.Microseconds(), reason, why, tx.us)
+	if err == nil {
+		err = b.gone(tx, m.ID, p)
 	}
 	return true, err
 }
@@ -65,16 +67,18 @@ type letter struct {
 }
 
 func (l *letter) scan(rows *sql.Rows) error {
-	var created, lease, deadAt int64
-	var keyID sql.NullString
+	var created, lease, uniqueFor, deadAt int64
+	var keyID, uniqueKey sql.NullString
 	var extra, why []byte
 	m := &l.Message
 	err := rows.Scan(&l.seq, &m.ID, &m.Queue, &m.Name, &m.Priority, &m.State.Epoch, &m.State.Redeliveries, &m.State.Replays, &created,
-		&lease, &m.GeneratedID, &m.Envelope.Header, &m.Envelope.Body, &m.Envelope.Signature, &keyID, &extra, &l.Reason, &why, &deadAt)
+		&lease, &m.GeneratedID, &m.Envelope.Header, &m.Envelope.Body, &m.Envelope.Signature, &keyID, &extra,
+		&uniqueKey, &uniqueFor, &l.Reason, &why, &deadAt)
 	if err != nil {
 		return err
 	}
-	m.Envelope.KeyID, m.State.Created, m.Lease, l.DeadAt = keyID.String, at(created), time.Duration(lease)*time.Microsecond, at(deadAt)
+	m.Envelope.KeyID, m.State.Created, m.Lease, l.DeadAt = keyID.String, at(created), span(lease), at(deadAt)
+	m.Unique = stem.Reservation{Key: uniqueKey.String, For: span(uniqueFor)}
 	if err := stem.DecodeState(extra, &m.State); err != nil {
 		return err
 	}
@@ -177,11 +181,20 @@ func (b *broker) replay(tx *tx, l letter, r stem.Replay) (stem.Replayed, error) 
 	if err := tx.row("SELECT EXISTS (SELECT 1 FROM tasks WHERE ns = ? AND id = ?)", b.ns, m.ID).Scan(&live); err != nil {
 		return out, err
 	}
+	holder, err := b.holder(tx, m.Unique.Key)
+	if err != nil {
+		return out, err
+	}
 	if live {
 		out.Err = fmt.Errorf("sqlite: replay: %w", errLive)
+	} else if holder != "" {
+		out.Err = fmt.Errorf("sqlite: replay: %w", adapters.KeyTaken(holder))
 	}
-	if live || r.DryRun {
+	if out.Err != nil || r.DryRun {
 		return out, nil
+	}
+	if err := b.reserve(tx, m.ID, m.Unique, us(notBefore)); err != nil {
+		return out, err
 	}
 	if _, err := b.insert(tx, &m); err != nil {
 		return out, err

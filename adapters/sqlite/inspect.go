@@ -178,35 +178,37 @@ func (b *broker) Purge(ctx context.Context, name string) (int, error) {
 }
 
 func (b *broker) purge(tx *tx, queue int64, name string) (int, error) {
-	rows, err := tx.rows("SELECT "+columns+" FROM tasks WHERE queue = ? AND (state IN (0, 1) OR until <= ?) LIMIT ?", queue, tx.us, purgeSlice)
-	if err != nil {
-		return 0, err
-	}
-	var gone []row
-	err = drain(rows, func(rows *sql.Rows) error {
-		var r row
-		err := r.scan(rows)
-		gone = append(gone, r)
-		return err
-	})
+	gone, err := tx.tasks("SELECT "+columns+" FROM tasks WHERE queue = ? AND (state IN (0, 1) OR until <= ?) LIMIT ?", queue, tx.us, purgeSlice)
 	if err != nil {
 		return 0, err
 	}
 	for _, r := range gone {
 		r.msg.Queue = name
-		tx.end(b.ns, stem.NextEpoch(r.msg.State.Epoch, tx.now))
-		status := adapters.CancelledStatus(r.msg, stem.NextEpoch(r.msg.State.Epoch, tx.now), tx.now, nil)
-		if err := b.save(tx, &status, 0); err != nil {
+		if err := b.cancel(tx, &r); err != nil {
 			return 0, err
-		}
-		if _, err := tx.change("DELETE FROM tasks WHERE seq = ?", r.seq); err != nil {
-			return 0, err
-		}
-		if !r.msg.GeneratedID {
-			if err := b.remember(tx, r.msg.ID); err != nil {
-				return 0, err
-			}
 		}
 	}
 	return len(gone), nil
+}
+
+// cancel ends a task that nobody has claimed.
+func (b *broker) cancel(tx *tx, r *row) error {
+	epoch := stem.NextEpoch(r.msg.State.Epoch, tx.now)
+	tx.end(b.ns, epoch)
+	status := adapters.CancelledStatus(r.msg, epoch, tx.now, nil)
+	if adapters.KeepsStatus(r.msg.Queue) {
+		if err := b.save(tx, &status, 0); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.change("DELETE FROM tasks WHERE seq = ?", r.seq); err != nil {
+		return err
+	}
+	if err := b.gone(tx, r.msg.ID, r.place()); err != nil {
+		return err
+	}
+	if tally, ok := adapters.EndTally(&status); ok {
+		return b.count(tx, tally)
+	}
+	return nil
 }

@@ -1,17 +1,15 @@
 package sqlite
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 )
 
-//go:embed schema.sql
-var schema string
+//go:embed schema
+var schemas embed.FS
 
-// migrations bring a file from version i to i+1, in order.
-var migrations = [...]string{schema}
-
-const schemaVersion = len(migrations)
+// schemaVersion is that of the last file in schema: N.sql brings a file from version N-1 to N. They are never edited.
+const schemaVersion = 2
 
 // migrate brings the schema up to date within the transaction, so of several processes that open a new file one does it.
 func (tx *tx) migrate() error {
@@ -22,11 +20,15 @@ func (tx *tx) migrate() error {
 	if version > schemaVersion {
 		return fmt.Errorf("schema %d is newer than this program's %d: upgrade it", version, schemaVersion)
 	}
-	for ; version < schemaVersion; version++ {
-		if err := tx.exec(migrations[version]); err != nil {
-			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
+	for version++; version <= schemaVersion; version++ {
+		statements, err := schemas.ReadFile(fmt.Sprintf("schema/%d.sql", version))
+		if err != nil {
+			return err
 		}
-		if err := tx.exec(fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
+		if err := tx.exec(string(statements)); err != nil {
+			return fmt.Errorf("migrate to schema %d: %w", version, err)
+		}
+		if err := tx.exec(fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
 			return err
 		}
 	}

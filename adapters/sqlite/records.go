@@ -116,6 +116,9 @@ func (d *db) applyRecords(tx *tx, writes []stem.RecordWrite) ([]int64, error) {
 				return nil, err
 			}
 		}
+		if w.TTL > 0 {
+			r.Expires = tx.now.Add(w.TTL)
+		}
 		err := tx.row("UPDATE namespaces SET version = max(version + 1, ?) WHERE id = ? RETURNING version", tx.us, d.ns).Scan(&versions[i])
 		if err != nil {
 			return nil, err

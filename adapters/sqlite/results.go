@@ -218,6 +218,24 @@ func (r *results) page(ctx context.Context, q stem.StatusQuery, limit int, updat
 	return ids, next, err
 }
 
+// Expire implements stem.Results.
+func (r *results) Expire(ctx context.Context, ttl time.Duration, ids ...string) error {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return r.readErr("expire", err)
+	}
+	return r.write(ctx, "expire", func(tx *tx) error {
+		for _, table := range []string{"results", "groups"} {
+			_, err := tx.change("UPDATE "+table+" SET expires = ? WHERE ns = ? AND id IN (SELECT value FROM json_each(?))",
+				tx.us+max(ttl, 0).Microseconds(), r.ns, string(list))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // stateCondition is what a live task's row must be for a state; attempts are in the header of its extra column, so queued and
 // retried are told apart by whether there is one.
 func stateCondition(s stem.TaskState) string {

@@ -69,8 +69,15 @@ func (b *broker) settle(tx *tx, s *stem.Settlement) (refused, err error) {
 			return nil, err
 		}
 	}
+	if s.Tally != nil {
+		tally := *s.Tally
+		tally.TaskID, tally.Epoch = s.Receipt.ID, s.Receipt.Epoch
+		if err := b.count(tx, tally); err != nil {
+			return nil, err
+		}
+	}
 	for i := range s.Then {
-		if _, err := b.publish(tx, &s.Then[i]); err != nil {
+		if _, _, err := b.publish(tx, &s.Then[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -82,11 +89,11 @@ const isClaim = " WHERE seq = ? AND epoch = ? AND owner = ? AND ns = ?"
 // end does what the settlement's kind says to the claim; false: it is not the current one, or does not allow the kind.
 func (b *broker) end(tx *tx, s *stem.Settlement) (bool, error) {
 	r := s.Receipt
-	seq, chosen, ok := parsePosition(r.Position)
+	p, ok := parsePlace(r.Position)
 	if !ok {
 		return false, nil
 	}
-	claim := []any{seq, int64(r.Epoch), r.Owner, b.ns}
+	claim := []any{p.seq, int64(r.Epoch), r.Owner, b.ns}
 	var n int64
 	var err error
 	switch s.Kind {
@@ -94,16 +101,17 @@ func (b *broker) end(tx *tx, s *stem.Settlement) (bool, error) {
 		n, err = tx.change("DELETE FROM tasks"+isClaim, claim...)
 		if n == 1 {
 			tx.end(b.ns, r.Epoch)
-			if chosen {
-				err = b.remember(tx, r.ID)
-			}
+			err = b.gone(tx, r.ID, p)
 		}
 	case stem.Dead:
-		return b.bury(tx, s, claim, chosen)
+		return b.bury(tx, s, claim, p)
 	case stem.AckEarly:
 		n, err = tx.change("UPDATE tasks SET acked = 1"+isClaim, claim...)
 	case stem.Retry, stem.Hold:
 		n, err = b.giveBack(tx, s, us(s.At), claim)
+		if n == 1 && p.unique {
+			err = b.renew(tx, p.seq)
+		}
 	case stem.Release:
 		n, err = b.giveBack(tx, s, 0, claim)
 	case stem.Park, stem.Move:
@@ -151,12 +159,12 @@ func claimed(tx *tx, query string, claim []any) (r row, ok bool, err error) {
 }
 
 func (b *broker) held(tx *tx, r stem.Receipt) (bool, error) {
-	seq, _, ok := parsePosition(r.Position)
+	p, ok := parsePlace(r.Position)
 	if !ok {
 		return false, nil
 	}
 	var one int
-	err := tx.row("SELECT 1 FROM tasks"+isClaim, seq, int64(r.Epoch), r.Owner, b.ns).Scan(&one)
+	err := tx.row("SELECT 1 FROM tasks"+isClaim, p.seq, int64(r.Epoch), r.Owner, b.ns).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -172,6 +180,19 @@ func (b *broker) whyNot(tx *tx, r stem.Receipt) (refused, err error) {
 		return errAckedEarly, nil
 	}
 	return stem.ErrLeaseLost, nil
+}
+
+// gone follows the end of a task: a chosen id is remembered, a unique key is given up.
+func (b *broker) gone(tx *tx, id string, p place) error {
+	if p.unique {
+		if err := b.unreserve(tx, id); err != nil {
+			return err
+		}
+	}
+	if p.chosen {
+		return b.remember(tx, id)
+	}
+	return nil
 }
 
 // remember keeps a chosen id after its end.

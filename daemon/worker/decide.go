@@ -83,7 +83,7 @@ func (d *decision) success() stem.Settlement {
 		s.Result = d.outcome.Result
 	}
 	s.Encoder = d.outcome.Encoder
-	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s)}
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s), Tally: tally(&s)}
 }
 
 // failed settles a failure of the handler's own: retried while the rules allow it.
@@ -157,13 +157,21 @@ func (d *decision) dead(reason string, failure *stem.TaskError) stem.Settlement 
 	}
 	s := d.ended(stem.Failed)
 	s.Error = failure
-	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Dead, Reason: reason, State: &state, Result: d.keep(s)}
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Dead, Reason: reason, State: &state, Result: d.keep(s), Tally: tally(&s)}
 }
 
 func (d *decision) cancelled(why *stem.TaskError) stem.Settlement {
 	s := d.ended(stem.Cancelled)
 	s.Error = why
-	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s)}
+	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Done, Result: d.keep(s), Tally: tally(&s)}
+}
+
+// tally counts the end of a task in its group, if it is in one.
+func tally(s *stem.Status) *stem.Tally {
+	if s.GroupID == "" {
+		return nil
+	}
+	return &stem.Tally{Group: s.GroupID, State: s.State}
 }
 
 func (d *decision) release() stem.Settlement {
@@ -208,7 +216,7 @@ func (d *decision) status(state stem.TaskState) stem.Status {
 		EnqueuedAt: m.State.Created, StartedAt: m.State.FirstStarted, Epoch: d.delivery.Receipt.Epoch,
 	}
 	if h := d.header; h != nil {
-		s.Meta, s.ParentID, s.RootID = h.Meta, h.ParentID, h.RootID
+		s.Meta, s.ParentID, s.RootID, s.GroupID = h.Meta, h.ParentID, h.RootID, h.Canvas.GroupID
 		if !h.EnqueuedAt.IsZero() {
 			s.EnqueuedAt = h.EnqueuedAt
 		}

@@ -30,17 +30,14 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 				}
 				break
 			}
-			sum.Results += slice.Results
-			sum.DeadLetters += slice.DeadLetters
-			sum.Records += slice.Records
-			sum.SeenIDs += slice.SeenIDs
+			sum = sum.Add(slice)
 			if !slice.More {
 				break
 			}
 		}
-		if sum != (stem.Maintained{}) {
+		if sum.More = false; sum != (stem.Maintained{}) {
 			w.log.Info("store: deleted what has expired", "results", sum.Results, "dead_letters", sum.DeadLetters,
-				"records", sum.Records, "ids", sum.SeenIDs)
+				"records", sum.Records, "ids", sum.SeenIDs, "groups", sum.Groups, "events", sum.Events)
 		}
 	}
 }

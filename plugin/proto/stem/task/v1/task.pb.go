@@ -725,6 +725,133 @@ func (x *Envelope) GetKeyId() string {
 	return ""
 }
 
+// Message is a task that a store keeps to publish later, such as the callback of a group.
+type Message struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Task id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Task name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Queue to publish to.
+	Queue string `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	// 0 to 9.
+	Priority int32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What the producer made.
+	Envelope *Envelope `protobuf:"bytes,5,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	// Not visible before this time.
+	NotBefore int64 `protobuf:"varint,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// Lease length; 0 leaves it to the claimer.
+	Lease int64 `protobuf:"varint,7,opt,name=lease,proto3" json:"lease,omitempty"`
+	// The id was made at random.
+	GeneratedId bool `protobuf:"varint,8,opt,name=generated_id,json=generatedId,proto3" json:"generated_id,omitempty"`
+	// Key to reserve; empty for none.
+	UniqueKey string `protobuf:"bytes,9,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
+	// How long the key outlives the task's due time or lease.
+	UniqueFor     int64 `protobuf:"varint,10,opt,name=unique_for,json=uniqueFor,proto3" json:"unique_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Message) Reset() {
+	*x = Message{}
+	mi := &file_stem_task_v1_task_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Message) ProtoMessage() {}
+
+func (x *Message) ProtoReflect() protoreflect.Message {
+	mi := &file_stem_task_v1_task_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Message.ProtoReflect.Descriptor instead.
+func (*Message) Descriptor() ([]byte, []int) {
+	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Message) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Message) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Message) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *Message) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Message) GetEnvelope() *Envelope {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
+func (x *Message) GetNotBefore() int64 {
+	if x != nil {
+		return x.NotBefore
+	}
+	return 0
+}
+
+func (x *Message) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *Message) GetGeneratedId() bool {
+	if x != nil {
+		return x.GeneratedId
+	}
+	return false
+}
+
+func (x *Message) GetUniqueKey() string {
+	if x != nil {
+		return x.UniqueKey
+	}
+	return ""
+}
+
+func (x *Message) GetUniqueFor() int64 {
+	if x != nil {
+		return x.UniqueFor
+	}
+	return 0
+}
+
 // State is the part of the delivery state that daemons write with a settlement. What a store counts itself (epoch,
 // redeliveries, due and created times) is the store's own columns.
 type State struct {
@@ -749,7 +876,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_stem_task_v1_task_proto_msgTypes[5]
+	mi := &file_stem_task_v1_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +888,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_stem_task_v1_task_proto_msgTypes[5]
+	mi := &file_stem_task_v1_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +901,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *State) GetAttempt() int32 {
@@ -843,7 +970,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_stem_task_v1_task_proto_msgTypes[6]
+	mi := &file_stem_task_v1_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +982,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_stem_task_v1_task_proto_msgTypes[6]
+	mi := &file_stem_task_v1_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +995,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{6}
+	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Override) GetMaxRetries() int32 {
@@ -918,7 +1045,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_stem_task_v1_task_proto_msgTypes[7]
+	mi := &file_stem_task_v1_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1057,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_stem_task_v1_task_proto_msgTypes[7]
+	mi := &file_stem_task_v1_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1070,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{7}
+	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Error) GetClass() string {
@@ -1017,14 +1144,16 @@ type Status struct {
 	// First ancestor.
 	RootId string `protobuf:"bytes,16,opt,name=root_id,json=rootId,proto3" json:"root_id,omitempty"`
 	// Priority it was claimed with.
-	Priority      int32 `protobuf:"varint,17,opt,name=priority,proto3" json:"priority,omitempty"`
+	Priority int32 `protobuf:"varint,17,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Group it is a member of.
+	GroupId       string `protobuf:"bytes,18,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_stem_task_v1_task_proto_msgTypes[8]
+	mi := &file_stem_task_v1_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1165,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_stem_task_v1_task_proto_msgTypes[8]
+	mi := &file_stem_task_v1_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1178,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{8}
+	return file_stem_task_v1_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Status) GetId() string {
@@ -1171,6 +1300,13 @@ func (x *Status) GetPriority() int32 {
 	return 0
 }
 
+func (x *Status) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
 var File_stem_task_v1_task_proto protoreflect.FileDescriptor
 
 const file_stem_task_v1_task_proto_rawDesc = "" +
@@ -1285,7 +1421,22 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x15\n" +
-	"\x06key_id\x18\x04 \x01(\tR\x05keyId\"\xdc\x01\n" +
+	"\x06key_id\x18\x04 \x01(\tR\x05keyId\"\xa9\x02\n" +
+	"\aMessage\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\tR\x05queue\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\x05R\bpriority\x122\n" +
+	"\benvelope\x18\x05 \x01(\v2\x16.stem.task.v1.EnvelopeR\benvelope\x12\x1d\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\x03R\tnotBefore\x12\x14\n" +
+	"\x05lease\x18\a \x01(\x03R\x05lease\x12!\n" +
+	"\fgenerated_id\x18\b \x01(\bR\vgeneratedId\x12\x1d\n" +
+	"\n" +
+	"unique_key\x18\t \x01(\tR\tuniqueKey\x12\x1d\n" +
+	"\n" +
+	"unique_for\x18\n" +
+	" \x01(\x03R\tuniqueFor\"\xdc\x01\n" +
 	"\x05State\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x18\n" +
 	"\acrashes\x18\x02 \x01(\x05R\acrashes\x12\x16\n" +
@@ -1310,7 +1461,7 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
 	"\x05stack\x18\x04 \x01(\tR\x05stack\x12\x1c\n" +
-	"\tpermanent\x18\x05 \x01(\bR\tpermanent\"\xc5\x03\n" +
+	"\tpermanent\x18\x05 \x01(\bR\tpermanent\"\xe0\x03\n" +
 	"\x06Status\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1332,7 +1483,8 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\x06due_at\x18\x0e \x01(\x03R\x05dueAt\x12\x1b\n" +
 	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x17\n" +
 	"\aroot_id\x18\x10 \x01(\tR\x06rootId\x12\x1a\n" +
-	"\bpriority\x18\x11 \x01(\x05R\bpriorityB8Z6github.com/stemd/stem/plugin/proto/stem/task/v1;taskv1b\x06proto3"
+	"\bpriority\x18\x11 \x01(\x05R\bpriority\x12\x19\n" +
+	"\bgroup_id\x18\x12 \x01(\tR\agroupIdB8Z6github.com/stemd/stem/plugin/proto/stem/task/v1;taskv1b\x06proto3"
 
 var (
 	file_stem_task_v1_task_proto_rawDescOnce sync.Once
@@ -1346,34 +1498,36 @@ func file_stem_task_v1_task_proto_rawDescGZIP() []byte {
 	return file_stem_task_v1_task_proto_rawDescData
 }
 
-var file_stem_task_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_stem_task_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_stem_task_v1_task_proto_goTypes = []any{
 	(*Header)(nil),      // 0: stem.task.v1.Header
 	(*Options)(nil),     // 1: stem.task.v1.Options
 	(*Canvas)(nil),      // 2: stem.task.v1.Canvas
 	(*RetryPolicy)(nil), // 3: stem.task.v1.RetryPolicy
 	(*Envelope)(nil),    // 4: stem.task.v1.Envelope
-	(*State)(nil),       // 5: stem.task.v1.State
-	(*Override)(nil),    // 6: stem.task.v1.Override
-	(*Error)(nil),       // 7: stem.task.v1.Error
-	(*Status)(nil),      // 8: stem.task.v1.Status
-	nil,                 // 9: stem.task.v1.Header.HeadersEntry
+	(*Message)(nil),     // 5: stem.task.v1.Message
+	(*State)(nil),       // 6: stem.task.v1.State
+	(*Override)(nil),    // 7: stem.task.v1.Override
+	(*Error)(nil),       // 8: stem.task.v1.Error
+	(*Status)(nil),      // 9: stem.task.v1.Status
+	nil,                 // 10: stem.task.v1.Header.HeadersEntry
 }
 var file_stem_task_v1_task_proto_depIdxs = []int32{
-	1, // 0: stem.task.v1.Header.options:type_name -> stem.task.v1.Options
-	9, // 1: stem.task.v1.Header.headers:type_name -> stem.task.v1.Header.HeadersEntry
-	2, // 2: stem.task.v1.Header.canvas:type_name -> stem.task.v1.Canvas
-	3, // 3: stem.task.v1.Options.retry_policy:type_name -> stem.task.v1.RetryPolicy
-	4, // 4: stem.task.v1.Options.link:type_name -> stem.task.v1.Envelope
-	4, // 5: stem.task.v1.Options.link_error:type_name -> stem.task.v1.Envelope
-	6, // 6: stem.task.v1.State.override:type_name -> stem.task.v1.Override
-	3, // 7: stem.task.v1.Override.retry_policy:type_name -> stem.task.v1.RetryPolicy
-	7, // 8: stem.task.v1.Status.error:type_name -> stem.task.v1.Error
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: stem.task.v1.Header.options:type_name -> stem.task.v1.Options
+	10, // 1: stem.task.v1.Header.headers:type_name -> stem.task.v1.Header.HeadersEntry
+	2,  // 2: stem.task.v1.Header.canvas:type_name -> stem.task.v1.Canvas
+	3,  // 3: stem.task.v1.Options.retry_policy:type_name -> stem.task.v1.RetryPolicy
+	4,  // 4: stem.task.v1.Options.link:type_name -> stem.task.v1.Envelope
+	4,  // 5: stem.task.v1.Options.link_error:type_name -> stem.task.v1.Envelope
+	4,  // 6: stem.task.v1.Message.envelope:type_name -> stem.task.v1.Envelope
+	7,  // 7: stem.task.v1.State.override:type_name -> stem.task.v1.Override
+	3,  // 8: stem.task.v1.Override.retry_policy:type_name -> stem.task.v1.RetryPolicy
+	8,  // 9: stem.task.v1.Status.error:type_name -> stem.task.v1.Error
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_stem_task_v1_task_proto_init() }
@@ -1383,14 +1537,14 @@ func file_stem_task_v1_task_proto_init() {
 	}
 	file_stem_task_v1_task_proto_msgTypes[1].OneofWrappers = []any{}
 	file_stem_task_v1_task_proto_msgTypes[3].OneofWrappers = []any{}
-	file_stem_task_v1_task_proto_msgTypes[6].OneofWrappers = []any{}
+	file_stem_task_v1_task_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stem_task_v1_task_proto_rawDesc), len(file_stem_task_v1_task_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
