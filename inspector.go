@@ -31,7 +31,7 @@ type QueueCounts struct {
 	Delayed int           `json:"delayed"`
 	Running int           `json:"inflight"`
 	Dead    int           `json:"dead"`
-	Oldest  time.Duration `json:"-"` // age of the oldest ready task; 0: none
+	Oldest  time.Duration `json:"-"` // age of the oldest ready task that is first of its priority; 0: none
 }
 
 // BrowseQuery selects live tasks of a queue.

@@ -29,6 +29,7 @@ type letterList struct {
 // bury keeps a task that ended as a dead letter; an older one of the same id goes.
 func (c *core) bury(t *task, s *stem.Settlement, now time.Time) {
 	l := &letter{DeadLetter: stem.DeadLetter{Message: t.msg, Reason: s.Reason, DeadAt: now}, entry: t.entry}
+	l.Message.State.NotBefore = time.Time{} // it is not due any more
 	if l.Reason == "" {
 		l.Reason = stem.ReasonUnknown
 	}

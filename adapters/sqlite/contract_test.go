@@ -9,16 +9,20 @@ import (
 	"github.com/stemd/stem/adapters/sqlite"
 )
 
-func TestContract(t *testing.T) {
-	adaptertest.Run(t, func(t *testing.T, opts ...stem.StoreOption) stem.Store {
-		return open(t, "sqlite://"+filepath.Join(t.TempDir(), "stem.db"), opts...)
-	}, adaptertest.Capabilities{
-		Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,
-		Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
-			return open(t, of.Info.URL, opts...)
-		},
-	})
+var capabilities = adaptertest.Capabilities{
+	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,
+	Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
+		return open(t, of.Info.URL, opts...)
+	},
 }
+
+func fresh(t *testing.T, opts ...stem.StoreOption) stem.Store {
+	return open(t, "sqlite://"+filepath.Join(t.TempDir(), "stem.db"), opts...)
+}
+
+func TestContract(t *testing.T) { adaptertest.Run(t, fresh, capabilities) }
+
+func TestModel(t *testing.T) { adaptertest.Model(t, fresh, capabilities) }
 
 func open(t testing.TB, url string, opts ...stem.StoreOption) stem.Store {
 	t.Helper()

@@ -37,14 +37,14 @@ func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]
 // settle carries out one settlement, or says why it is refused; err is the store's own failure.
 func (b *broker) settle(tx *tx, s *stem.Settlement) (refused, err error) {
 	if err := adapters.CheckSettlement(*s); err != nil {
-		if held, errHeld := b.held(tx, s.Receipt); errHeld != nil || !held {
-			return stem.ErrLeaseLost, errHeld
+		if refused, failed := b.refuses(tx, s); refused != nil || failed != nil {
+			return refused, failed
 		}
 		return err, nil
 	}
 	if len(s.Save) > 0 {
-		if held, err := b.held(tx, s.Receipt); err != nil || !held {
-			return stem.ErrLeaseLost, err
+		if refused, err := b.refuses(tx, s); refused != nil || err != nil {
+			return refused, err
 		}
 		if conflict, err := b.checkRecords(tx, s.Save); err != nil || conflict != nil {
 			return conflict, err
@@ -55,7 +55,7 @@ func (b *broker) settle(tx *tx, s *stem.Settlement) (refused, err error) {
 		return nil, err
 	}
 	if !done {
-		return b.whyNot(tx, s.Receipt)
+		return b.refuses(tx, s)
 	}
 	if len(s.Save) > 0 {
 		if _, err := b.applyRecords(tx, s.Save); err != nil {
@@ -108,30 +108,31 @@ func (b *broker) end(tx *tx, s *stem.Settlement) (bool, error) {
 	case stem.AckEarly:
 		n, err = tx.change("UPDATE tasks SET acked = 1"+isClaim, claim...)
 	case stem.Retry, stem.Hold:
-		n, err = b.giveBack(tx, s, us(s.At), claim)
+		at := us(s.At)
+		n, err = b.giveBack(tx, s, waitingState(at, tx.us), at, claim)
 		if n == 1 && p.unique {
 			err = b.renew(tx, p.seq)
 		}
 	case stem.Release:
-		n, err = b.giveBack(tx, s, 0, claim)
+		n, err = b.giveBack(tx, s, ready, nil, claim)
 	case stem.Park, stem.Move:
 		return b.move(tx, s, claim)
 	}
 	return n == 1, err
 }
 
-// giveBack ends a claim and puts the task back into its place, hidden until due.
-func (b *broker) giveBack(tx *tx, s *stem.Settlement, due int64, claim []any) (int64, error) {
+// giveBack ends a claim and puts the task back into its place; due is a time of its own, or nil: it keeps the one it had.
+func (b *broker) giveBack(tx *tx, s *stem.Settlement, state int, due any, claim []any) (int64, error) {
 	if s.State == nil {
-		args := append([]any{waitingState(due, tx.us), due, tx.us}, claim...)
-		return tx.change("UPDATE tasks SET state = ?, due = ?, owner = NULL, updated = ?"+isClaim+" AND acked = 0", args...)
+		args := append([]any{state, due, tx.us}, claim...)
+		return tx.change("UPDATE tasks SET state = ?, due = coalesce(?, due), owner = NULL, updated = ?"+isClaim+" AND acked = 0", args...)
 	}
 	extra, err := stem.EncodeState(*s.State)
 	if err != nil {
 		return 0, err
 	}
-	args := append([]any{waitingState(due, tx.us), due, tx.us, extra, s.State.Attempt}, claim...)
-	return tx.change("UPDATE tasks SET state = ?, due = ?, owner = NULL, updated = ?, extra = ?, attempt = ?"+isClaim+" AND acked = 0", args...)
+	args := append([]any{state, due, tx.us, extra, s.State.Attempt}, claim...)
+	return tx.change("UPDATE tasks SET state = ?, due = coalesce(?, due), owner = NULL, updated = ?, extra = ?, attempt = ?"+isClaim+" AND acked = 0", args...)
 }
 
 // move ends a claim and puts the task behind what is in another queue.
@@ -158,28 +159,24 @@ func claimed(tx *tx, query string, claim []any) (r row, ok bool, err error) {
 	return r, err == nil, err
 }
 
-func (b *broker) held(tx *tx, r stem.Receipt) (bool, error) {
+// refuses says why the claim can not end as a settlement asks: it is not the current one, or was acknowledged early.
+func (b *broker) refuses(tx *tx, s *stem.Settlement) (refused, err error) {
+	r := s.Receipt
 	p, ok := parsePlace(r.Position)
 	if !ok {
-		return false, nil
+		return stem.ErrLeaseLost, nil
 	}
-	var one int
-	err := tx.row("SELECT 1 FROM tasks"+isClaim, p.seq, int64(r.Epoch), r.Owner, b.ns).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (b *broker) whyNot(tx *tx, r stem.Receipt) (refused, err error) {
-	held, err := b.held(tx, r)
-	if err != nil {
+	var acked bool
+	err = tx.row("SELECT acked FROM tasks"+isClaim, p.seq, int64(r.Epoch), r.Owner, b.ns).Scan(&acked)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return stem.ErrLeaseLost, nil
+	case err != nil:
 		return nil, err
-	}
-	if held {
+	case acked && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly:
 		return errAckedEarly, nil
 	}
-	return stem.ErrLeaseLost, nil
+	return nil, nil
 }
 
 // gone follows the end of a task: a chosen id is remembered, a unique key is given up.
