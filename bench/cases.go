@@ -39,7 +39,7 @@ func memoryDrain(ctx context.Context, s setting) (result, error) {
 	newPool := func(sink plugin.Sink) worker.Runner {
 		pool, err := host.New(host.Config{
 			Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")},
-			Processes: host.Processes{Min: 1, Max: 1}, PerProcess: shared, SendAhead: 32, Dir: s.dir,
+			Processes: host.Processes{Min: 1, Max: 1}, PerProcess: shared, Dir: s.dir,
 		}, sink, log)
 		if err != nil {
 			panic(err)

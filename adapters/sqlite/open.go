@@ -37,6 +37,7 @@ type db struct {
 	stmts  *statements // of reads
 	waker  *waker
 	queues *queueIDs
+	busy   busy
 }
 
 // Open opens or creates the file of a URL "sqlite:///absolute/path" or "sqlite://./relative/path" and brings its schema up to

@@ -69,7 +69,7 @@ func (r *results) Load(ctx context.Context, ids ...string) ([]*stem.Status, erro
 		return nil, r.readErr("load results", err)
 	}
 	found := map[string]*stem.Status{}
-	// The kept first: a task that ends in between is then seen as live or as kept, never as neither.
+	// The live first: a task that ends in between is then seen as live or as kept, never as neither.
 	live, err := r.live(ctx, " WHERE t.ns = ? AND t.id IN (SELECT value FROM json_each(?))", r.ns, string(list))
 	if err != nil {
 		return nil, r.readErr("load results", err)

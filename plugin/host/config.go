@@ -24,7 +24,7 @@ type Config struct {
 
 	Processes  Processes
 	PerProcess int // tasks at once in a process; 1
-	SendAhead  int // tasks waiting in a process beyond PerProcess; -1: none; 0: 32
+	SendAhead  int // fast tasks waiting in a process beyond PerProcess; -1: none; 0: 32, or two for each of PerProcess
 
 	Grace   time.Duration // between the cancellation for shutdown and the kill; 5 s
 	Start   time.Duration // longest wait for the handshake and manifest; 10 s
@@ -34,6 +34,10 @@ type Config struct {
 	Worker    string // worker name told to the plugin
 	MaxResult int    // bytes; stem.MaxResult
 }
+
+// leastAhead hides the round trip to a process of one slot: of tasks that take fastEnough it is 160 ms of work. For a shared process
+// two for each slot are 10 ms.
+const leastAhead = 32
 
 // Processes bounds the size of a pool.
 type Processes struct {
@@ -90,7 +94,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.PerProcess = cmp.Or(c.PerProcess, 1)
 	c.Processes.Min = cmp.Or(c.Processes.Min, 1)
 	c.Processes.Max = cmp.Or(c.Processes.Max, max(runtime.NumCPU()/c.PerProcess, c.Processes.Min))
-	c.SendAhead = max(cmp.Or(c.SendAhead, 32), 0)
+	c.SendAhead = max(cmp.Or(c.SendAhead, max(leastAhead, 2*c.PerProcess)), 0)
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	c.Start = cmp.Or(c.Start, 10*time.Second)
 	c.Restart.Delay = cmp.Or(c.Restart.Delay, time.Second)
