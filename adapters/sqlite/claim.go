@@ -41,7 +41,7 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		}
 	}
 	for {
-		bell, now := b.waker.wait(), b.now()
+		bell, now := b.waker.wait(ofTasks), b.now()
 		queues, next, found, err := b.probe(ctx, c)
 		if err != nil {
 			return nil, b.readErr("claim", err)
@@ -135,7 +135,7 @@ func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]ste
 		lease = stem.DefaultLease
 	}
 	var out []stem.Delivery
-	err := b.write(ctx, "claim", func(tx *tx) error {
+	err := b.writeFor(ctx, "claim", ofResults, func(tx *tx) error {
 		out = out[:0]
 		for _, q := range queues {
 			if err := q.promote(tx); err != nil {

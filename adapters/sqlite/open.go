@@ -78,12 +78,17 @@ func open(ctx context.Context, rawURL string, opts stem.StoreOptions) (_ stem.St
 	if err := d.startReads(ctx); err != nil {
 		return stem.Store{}, err
 	}
-	if d.waker, err = newWaker(path); err != nil {
+	var foreign func() bool
+	if d.writer != nil {
+		foreign = d.writer.foreign
+	}
+	if d.waker, err = newWaker(path, foreign); err != nil {
 		return stem.Store{}, err
 	}
 	if d.writer != nil {
 		d.writer.committed = d.waker.ring
 	}
+	go d.waker.run()
 	version, err := d.version(ctx)
 	if err != nil {
 		return stem.Store{}, err
@@ -161,7 +166,7 @@ func (d *db) startWriter(ctx context.Context, pragmas []string) error {
 	if err != nil {
 		return errors.Join(explain(d.path, err), conn.Close())
 	}
-	return d.writer.do(ctx, func(tx *tx) error {
+	return d.writer.do(ctx, ofAll, func(tx *tx) error {
 		if err := tx.migrate(); err != nil {
 			return err
 		}
@@ -237,10 +242,15 @@ func (d *db) now() int64 { return d.opts.Now().UnixMicro() }
 
 // write runs fn in the writer's next transaction.
 func (d *db) write(ctx context.Context, what string, fn func(*tx) error) error {
+	return d.writeFor(ctx, what, ofAll, fn)
+}
+
+// writeFor is write for what concerns only some of those who wait.
+func (d *db) writeFor(ctx context.Context, what string, concerns news, fn func(*tx) error) error {
 	if d.writer == nil {
 		return fmt.Errorf("sqlite: %s: %s: %w: it was opened for looking only", what, d.path, stem.ErrReadOnly)
 	}
-	if err := d.writer.do(ctx, fn); err != nil {
+	if err := d.writer.do(ctx, concerns, fn); err != nil {
 		return fmt.Errorf("sqlite: %s: %w", what, err)
 	}
 	return nil

@@ -16,7 +16,7 @@ var errAckedEarly = errors.New("the task was acknowledged early: only Done or De
 // it is looked at before its first write.
 func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
 	errs := make([]error, len(settlements))
-	err := b.write(ctx, "settle", func(tx *tx) error {
+	err := b.writeFor(ctx, "settle", concerns(settlements), func(tx *tx) error {
 		for i := range settlements {
 			refused, err := b.settle(tx, &settlements[i])
 			if err != nil {
@@ -32,6 +32,17 @@ func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]
 		return nil, err
 	}
 	return errs, nil
+}
+
+// concerns says who waits for what settlements write: the end of a task is of no use to who claims.
+func concerns(settlements []stem.Settlement) news {
+	for i := range settlements {
+		s := &settlements[i]
+		if s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly || s.Tally != nil || len(s.Then)+len(s.Save) > 0 {
+			return ofAll
+		}
+	}
+	return ofResults
 }
 
 // settle carries out one settlement, or says why it is refused; err is the store's own failure.

@@ -11,7 +11,7 @@ import (
 
 // Watch implements stem.Results: it looks again after every commit of any process.
 func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, error) {
-	bell := r.waker.wait()
+	bell := r.waker.wait(ofResults)
 	loaded, err := r.Load(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
@@ -35,7 +35,7 @@ func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, err
 			if sleep(ctx, bell) != nil {
 				return
 			}
-			bell = r.waker.wait()
+			bell = r.waker.wait(ofResults)
 			next, err := r.Load(ctx, id)
 			if err == nil {
 				loaded = next
@@ -83,7 +83,7 @@ func (b *bus) Subscribe(ctx context.Context, topic string) (<-chan []byte, error
 	go func() {
 		defer close(out)
 		for {
-			bell := b.waker.wait()
+			bell := b.waker.wait(ofHints)
 			err := b.scan(ctx, "SELECT seq, topic, payload FROM hints WHERE seq > ? AND ns = ? ORDER BY seq", func(rows *sql.Rows) error {
 				var of string
 				var payload []byte

@@ -36,7 +36,9 @@ type writer struct {
 	now       func() time.Time
 	stmts     map[string]*sql.Stmt
 	requests  chan *request
-	committed func() // called after each commit that wrote something
+	looks     chan chan bool // see foreign
+	version   int64          // what PRAGMA data_version said last
+	committed func(news)     // called after each commit that wrote something
 	stop      context.CancelFunc
 	stopped   chan struct{}
 	closing   sync.RWMutex // held for reading while a request is handed over
@@ -46,6 +48,7 @@ type writer struct {
 // request is one function to run in a transaction.
 type request struct {
 	fn    func(*tx) error
+	news  news         // whom it concerns if it writes something
 	state atomic.Int32 // see below
 	done  chan error
 }
@@ -76,7 +79,7 @@ func newWriter(ctx context.Context, path string, pool *sql.DB, pragmas []string,
 	}
 	w := &writer{
 		path: path, pool: pool, conn: conn, now: now, stmts: map[string]*sql.Stmt{},
-		requests: make(chan *request, commitMax), stopped: make(chan struct{}), committed: func() {},
+		requests: make(chan *request, commitMax), looks: make(chan chan bool), stopped: make(chan struct{}), committed: func(news) {},
 	}
 	pragmas = append([]string{
 		"journal_mode = WAL", fmt.Sprintf("journal_size_limit = %d", walLimit), fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
@@ -95,8 +98,8 @@ func newWriter(ctx context.Context, path string, pool *sql.DB, pragmas []string,
 }
 
 // do runs fn in a transaction, with others. When ctx ends before its turn fn does not run; once it runs, do waits for the end.
-func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
-	r := &request{fn: fn, done: make(chan error, 1)}
+func (w *writer) do(ctx context.Context, concerns news, fn func(*tx) error) error {
+	r := &request{fn: fn, news: concerns, done: make(chan error, 1)}
 	w.closing.RLock()
 	if w.closed {
 		w.closing.RUnlock()
@@ -129,6 +132,9 @@ func (w *writer) run(ctx context.Context) {
 		case r := <-w.requests:
 			runtime.Gosched() // whoever was woken together with r comes along
 			batch = w.gather(append(batch, r))
+		case answer := <-w.looks:
+			answer <- w.looksChanged()
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -193,9 +199,14 @@ func (w *writer) once(ctx context.Context, batch []*request) error {
 	now := w.now()
 	t := &tx{w: w, ctx: run, now: now, us: now.UnixMicro()}
 	var err error
+	var told news
 	for _, r := range batch {
+		t.wrote = false
 		if err = r.fn(t); err != nil {
 			break
+		}
+		if t.wrote {
+			told |= r.news
 		}
 	}
 	if err == nil && t.ended > 0 {
@@ -213,10 +224,31 @@ func (w *writer) once(ctx context.Context, batch []*request) error {
 	for _, fn := range t.commit {
 		fn()
 	}
-	if t.wrote {
-		w.committed()
+	if told != 0 {
+		w.committed(told)
 	}
 	return nil
+}
+
+// foreign says whether another process has committed since it was asked last; our own commits do not count.
+func (w *writer) foreign() bool {
+	answer := make(chan bool, 1)
+	select {
+	case w.looks <- answer:
+		return <-answer
+	case <-w.stopped:
+		return false
+	}
+}
+
+func (w *writer) looksChanged() bool {
+	s := w.stmt(context.Background(), "PRAGMA data_version")
+	if s.err != nil {
+		return true
+	}
+	before := w.version
+	err := s.stmt.QueryRow().Scan(&w.version)
+	return err != nil || w.version != before
 }
 
 // patiently repeats what fails because another process holds the lock.

@@ -20,12 +20,12 @@ func TestABadRequestHarmsNobodyElseInItsTransaction(t *testing.T) {
 	// Hold the writer, so that all of these land in one transaction.
 	gate, held := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = d.writer.do(t.Context(), func(*tx) error { close(held); <-gate; return nil }) })
+	wg.Go(func() { _ = d.writer.do(t.Context(), ofAll, func(*tx) error { close(held); <-gate; return nil }) })
 	<-held
 	errs := make([]error, 20)
 	for i := range errs {
 		wg.Go(func() {
-			errs[i] = d.writer.do(t.Context(), func(tx *tx) error {
+			errs[i] = d.writer.do(t.Context(), ofAll, func(tx *tx) error {
 				if err := d.save(tx, &stem.Status{ID: string(rune('a' + i)), State: stem.Running, Epoch: 1}, 0); err != nil {
 					return err
 				}
