@@ -19,14 +19,15 @@ func body(size int) json.RawMessage {
 }
 
 // enqueue publishes n tasks in batches of 500 and returns their ids.
-func enqueue(ctx context.Context, store stem.Store, n, size int) ([]string, error) {
+func enqueue(ctx context.Context, store stem.Store, n, size int, opts ...stem.Option) ([]string, error) {
 	client := stem.NewClient(store)
 	ids := make([]string, 0, n)
+	opts = append(opts, stem.Queue(queue))
 	calls := make([]stem.Call, 0, 500)
 	for len(ids) < n {
 		calls = calls[:0]
 		for range min(500, n-len(ids)) {
-			calls = append(calls, stem.Call{Name: task, Args: body(size), Options: []stem.Option{stem.Queue(queue)}})
+			calls = append(calls, stem.Call{Name: task, Args: body(size), Options: opts})
 		}
 		results, err := client.EnqueueMany(ctx, calls...)
 		if err != nil {
@@ -90,10 +91,13 @@ func outcome(ctx context.Context, store stem.Store, ids []string) (result, error
 			waits = append(waits, s.StartedAt.Sub(s.EnqueuedAt).Seconds()*1000)
 		}
 	}
-	slices.Sort(waits)
 	seconds := last.Sub(first).Seconds()
-	return result{
-		N: len(ids), Seconds: seconds, PerSec: float64(len(ids)) / seconds,
-		P50: waits[len(waits)/2], P99: waits[len(waits)*99/100],
-	}, nil
+	r := result{N: len(ids), Seconds: seconds, PerSec: float64(len(ids)) / seconds}
+	r.P50, r.P99 = percentiles(waits)
+	return r, nil
+}
+
+func percentiles(values []float64) (p50, p99 float64) {
+	slices.Sort(values)
+	return values[len(values)/2], values[len(values)*99/100]
 }

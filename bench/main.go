@@ -46,6 +46,10 @@ var cases = []struct {
 	{"sqlite drain, synchronous=full", "≥ 20,000/s", sqliteDrain("full")},
 	{"sqlite batch enqueue", "≥ 50,000/s", sqliteEnqueue},
 	{"sqlite enqueue → start from idle", "p50 ≤ 1 ms, p99 ≤ 5 ms", sqliteLatency},
+	{"sqlite claim and settle, backlog 1,000", "", backlog(smallBacklog)},
+	{"sqlite claim and settle, backlog 1,000,000", "≥ 90 % of 1,000", backlog(bigBacklog)},
+	{"sqlite 1,000,000 delayed, then due", "≥ 20,000/s", delayedTasks},
+	{"sqlite cycles: p50 first tenth, p99 last", "flat", cycles},
 	{"stemd idle, one plugin", "≤ 35 MB, ≤ 0.5 % CPU", idle},
 }
 
