@@ -36,9 +36,9 @@ type writer struct {
 	now       func() time.Time
 	stmts     map[string]*sql.Stmt
 	requests  chan *request
-	looks     chan chan bool // see foreign
-	version   int64          // what PRAGMA data_version said last
-	committed func(news)     // called after each commit that wrote something
+	between   chan func() // run on the connection between two transactions
+	version   int64       // what PRAGMA data_version said last
+	committed func(news)  // called after each commit that wrote something
 	stop      context.CancelFunc
 	stopped   chan struct{}
 	closing   sync.RWMutex // held for reading while a request is handed over
@@ -79,10 +79,10 @@ func newWriter(ctx context.Context, path string, pool *sql.DB, pragmas []string,
 	}
 	w := &writer{
 		path: path, pool: pool, conn: conn, now: now, stmts: map[string]*sql.Stmt{},
-		requests: make(chan *request, commitMax), looks: make(chan chan bool), stopped: make(chan struct{}), committed: func(news) {},
+		requests: make(chan *request, commitMax), between: make(chan func()), stopped: make(chan struct{}), committed: func(news) {},
 	}
 	pragmas = append([]string{
-		"journal_mode = WAL", fmt.Sprintf("journal_size_limit = %d", walLimit), fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
+		"auto_vacuum = incremental", "journal_mode = WAL", fmt.Sprintf("journal_size_limit = %d", walLimit), fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages),
 		"cache_size = -16384",
 	}, pragmas...)
 	for _, p := range pragmas {
@@ -132,8 +132,8 @@ func (w *writer) run(ctx context.Context) {
 		case r := <-w.requests:
 			runtime.Gosched() // whoever was woken together with r comes along
 			batch = w.gather(append(batch, r))
-		case answer := <-w.looks:
-			answer <- w.looksChanged()
+		case fn := <-w.between:
+			fn()
 			continue
 		case <-ctx.Done():
 			return
@@ -230,25 +230,36 @@ func (w *writer) once(ctx context.Context, batch []*request) error {
 	return nil
 }
 
-// foreign says whether another process has committed since it was asked last; our own commits do not count.
-func (w *writer) foreign() bool {
-	answer := make(chan bool, 1)
+// aside runs fn on the writer's connection outside any transaction; false: the writer has stopped.
+func (w *writer) aside(fn func()) bool {
+	done := make(chan struct{})
 	select {
-	case w.looks <- answer:
-		return <-answer
+	case w.between <- func() { defer close(done); fn() }:
+		<-done
+		return true
 	case <-w.stopped:
 		return false
 	}
 }
 
-func (w *writer) looksChanged() bool {
-	s := w.stmt(context.Background(), "PRAGMA data_version")
-	if s.err != nil {
-		return true
-	}
-	before := w.version
-	err := s.stmt.QueryRow().Scan(&w.version)
-	return err != nil || w.version != before
+// foreign says whether another process has committed since it was asked last; our own commits do not count.
+func (w *writer) foreign() (changed bool) {
+	w.aside(func() {
+		s := w.stmt(context.Background(), "PRAGMA data_version")
+		before, err := w.version, s.err
+		if err == nil {
+			err = s.stmt.QueryRow().Scan(&w.version)
+		}
+		changed = err != nil || w.version != before
+	})
+	return changed
+}
+
+// checkpoint puts the log into the database and cuts it to nothing, unless a reader holds that up.
+func (w *writer) checkpoint(ctx context.Context) error {
+	err := stem.ErrClosed
+	w.aside(func() { _, err = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") })
+	return explain(w.path, err)
 }
 
 // patiently repeats what fails because another process holds the lock.

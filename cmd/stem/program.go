@@ -47,6 +47,7 @@ func (p *program) commands() []*cobra.Command {
 		p.dlqCommand(),
 		p.pluginCommand(),
 		p.healthCommand(),
+		p.dbCommand(),
 		p.configCommand(),
 	}
 }

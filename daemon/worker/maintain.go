@@ -7,14 +7,11 @@ import (
 	"github.com/stemd/stem"
 )
 
-const (
-	// maintainEvery is the time between two rounds of deleting what is past its retention.
-	maintainEvery = time.Minute
-	// maintainSlices bounds one round.
-	maintainSlices = 100
-)
+// maintainEvery is the time between two rounds of deleting what is past its retention.
+const maintainEvery = time.Minute
 
-// maintainLoop has the store delete what is past its retention, a slice at a time.
+// maintainLoop has the store delete what is past its retention: a slice, then a pause as long as the slice took, until nothing is
+// left. So claims go on beside it, and deleting keeps up with a store that is filled as fast as it can be.
 func (w *Worker) maintainLoop(ctx context.Context) {
 	maintainer, ok := w.store.Broker.(stem.Maintainer)
 	if !ok {
@@ -22,7 +19,8 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 	}
 	for pause(ctx, maintainEvery, nil) {
 		var sum stem.Maintained
-		for range maintainSlices {
+		for more := true; more; {
+			begun := time.Now()
 			slice, err := maintainer.Maintain(ctx)
 			if err != nil {
 				if ctx.Err() == nil {
@@ -31,9 +29,7 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 				break
 			}
 			sum = sum.Add(slice)
-			if !slice.More {
-				break
-			}
+			more = slice.More && pause(ctx, time.Since(begun), nil)
 		}
 		if sum.More = false; sum != (stem.Maintained{}) {
 			w.log.Info("store: deleted what has expired", "results", sum.Results, "dead_letters", sum.DeadLetters,
