@@ -46,6 +46,7 @@ var cases = []struct {
 	{"sqlite drain, synchronous=full", "≥ 20,000/s", sqliteDrain("full")},
 	{"sqlite batch enqueue", "≥ 50,000/s", sqliteEnqueue},
 	{"sqlite enqueue → start from idle", "p50 ≤ 1 ms, p99 ≤ 5 ms", sqliteLatency},
+	{"sqlite settled → Wait returns elsewhere", "p50 ≤ 5 ms", sqliteWait},
 	{"sqlite claim and settle, backlog 1,000", "", backlog(smallBacklog)},
 	{"sqlite claim and settle, backlog 1,000,000", "≥ 90 % of 1,000", backlog(bigBacklog)},
 	{"sqlite 1,000,000 delayed, then due", "≥ 20,000/s", delayedTasks},
@@ -59,13 +60,17 @@ func main() {
 	only := flag.String("run", "", "regular expression: cases to run")
 	n := flag.Int("n", 0, "tasks per case; 0: each case's own number")
 	produce := flag.String("produce", "", "internal: be the producer of the latency case on this store")
+	await := flag.String("await", "", "internal: be the waiter of the wait case on this store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *produce != "" {
+	switch {
+	case *produce != "":
 		err = producer(ctx, *produce, *n)
-	} else {
+	case *await != "":
+		err = waiter(ctx, *await, *n)
+	default:
 		err = run(ctx, *bin, *out, *only, *n)
 	}
 	if err != nil {
