@@ -62,7 +62,14 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rig{T: t, dir: dir, url: "sqlite://" + filepath.Join(dir, "stem.db")}
+	return newRigIn(t, dir, dir)
+}
+
+// newRigIn has its store in a directory of its own.
+func newRigIn(t *testing.T, dir, data string) *rig {
+	t.Helper()
+	r := &rig{T: t, dir: dir, url: "sqlite://" + filepath.Join(data, "stem.db")}
+	var err error
 	if r.store, err = sqlite.Open(t.Context(), r.url); err != nil {
 		t.Fatal(err)
 	}
