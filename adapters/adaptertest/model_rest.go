@@ -165,4 +165,3 @@ func counted(g *stem.GroupStatus) any {
 func sorted[T cmp.Ordered](items []T) []T {
 	return slices.Sorted(slices.Values(items))
 }
-

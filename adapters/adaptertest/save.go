@@ -32,7 +32,7 @@ func saveCases() []testCase {
 				{Record: stem.Record{RecordRef: ref}, Op: stem.DeleteRecord, IfVersion: v - 1},
 			} {
 				err := r.trySettle(stem.Settlement{
-					Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Succeeded), Then: []stem.Message{r.msg("follow-up")},
+					Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Failed), Then: []stem.Message{r.msg("follow-up")},
 					Save: []stem.RecordWrite{{Record: stem.Record{RecordRef: other}}, conflict},
 				})
 				r.isError(err, stem.ErrConflict)
