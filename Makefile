@@ -8,11 +8,11 @@ VERSION  ?= 0.1.0
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 EXAMPLES := media archive chaos
 
-.PHONY: help build test lint demo bench proto install tools clean
+.PHONY: help build test deps lint demo bench proto install tools clean
 
 help:
 	@echo "make build    binaries and example plugins into ./bin"
-	@echo "make test     every test, with the race detector"
+	@echo "make test     every test, with the race detector; installs the servers it needs where it may"
 	@echo "make lint     vet, staticcheck, gofumpt, buf lint and breaking-change check"
 	@echo "make demo     thousands of real tasks on this machine, nothing to install"
 	@echo "make bench    figures into bench/results.jsonl"
@@ -23,8 +23,15 @@ build:
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/stemd ./cmd/stem $(EXAMPLES:%=./plugins/examples/%) ./plugins/examples/demo
 
-test:
+test: deps
 	$(GO) test -race -timeout 20m ./...
+
+# The servers that tests start. What is there already is left alone, so this needs a network only once.
+deps:
+	@command -v redis-server >/dev/null && exit 0; \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  command -v apt-get >/dev/null || { echo "make test needs redis-server 7.0 or newer: install it and try again" >&2; exit 1; }; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server
 
 lint: tools
 	$(GO) vet ./...
