@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/adaptertest"
 	"github.com/stemd/stem/adapters/sqlite"
 )
 
@@ -18,6 +18,7 @@ import (
 const workerURL = "STEM_TEST_SQLITE_WORKER"
 
 func TestMain(m *testing.M) {
+	adaptertest.CrashChild(sqlite.Open)
 	if url := os.Getenv(workerURL); url != "" {
 		if err := work(url, os.Args[1]); err != nil {
 			fmt.Println("error", err)
@@ -130,48 +131,9 @@ func TestProcessesOnOneFileLoseNothingAndRunNothingTwice(t *testing.T) {
 }
 
 func TestAKilledProcessLosesNothingThatWasAcceptedNorBringsBackWhatWasSettled(t *testing.T) {
-	const rounds = 20
 	for _, synchronous := range []string{"normal", "full"} {
 		t.Run(synchronous, func(t *testing.T) {
-			file := path(t)
-			url := "sqlite://" + file + "?synchronous=" + synchronous
-			accepted, settled := map[string]bool{}, map[string]bool{}
-			for round := range rounds {
-				lines := 0
-				cmd := worker(t, url, fmt.Sprintf("r%d", round), func(cmd *exec.Cmd, what, id string) {
-					switch what {
-					case "accepted":
-						accepted[id] = true
-					case "settled":
-						settled[id] = true
-					case "error":
-						t.Errorf("round %d: %s", round, id)
-					}
-					if lines++; lines == 5+round*7 {
-						_ = cmd.Process.Kill()
-					}
-				})
-				_ = cmd.Wait() // killed
-			}
-			store := open(t, url)
-			for id := range accepted {
-				s, err := store.Results.Load(t.Context(), id)
-				if err != nil || s[0] == nil {
-					t.Fatalf("%s was accepted and is gone: %v", id, err)
-				}
-				if settled[id] && s[0].State != stem.Succeeded {
-					t.Errorf("%s was settled and is %s again", id, s[0].State)
-				}
-			}
-			raw, err := sql.Open("sqlite", file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer raw.Close()
-			var verdict string
-			if err := raw.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
-				t.Errorf("integrity_check: %s, %v", verdict, err)
-			}
+			adaptertest.Crash(t, "sqlite://"+path(t)+"?synchronous="+synchronous, sqlite.Open, nil)
 		})
 	}
 }
