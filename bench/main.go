@@ -47,6 +47,7 @@ var cases = []struct {
 	{"sqlite batch enqueue", "≥ 50,000/s", sqliteEnqueue},
 	{"sqlite enqueue → start from idle", "p50 ≤ 1 ms, p99 ≤ 5 ms", sqliteLatency},
 	{"sqlite settled → Wait returns elsewhere", "p50 ≤ 5 ms", sqliteWait},
+	{"sqlite, 1 daemon, 3 producers, commands, a minute", "p99 ≤ 250 ms; RSS: -wal, bounded", sqliteCrowd},
 	{"sqlite claim and settle, backlog 1,000", "", backlog(smallBacklog)},
 	{"sqlite claim and settle, backlog 1,000,000", "≥ 90 % of 1,000", backlog(bigBacklog)},
 	{"sqlite 1,000,000 delayed, then due", "≥ 20,000/s", delayedTasks},
@@ -61,6 +62,7 @@ func main() {
 	n := flag.Int("n", 0, "tasks per case; 0: each case's own number")
 	produce := flag.String("produce", "", "internal: be the producer of the latency case on this store")
 	await := flag.String("await", "", "internal: be the waiter of the wait case on this store")
+	flood := flag.String("flood", "", "internal: be a producer of the crowd case on this store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -70,6 +72,8 @@ func main() {
 		err = producer(ctx, *produce, *n)
 	case *await != "":
 		err = waiter(ctx, *await, *n)
+	case *flood != "":
+		err = flooder(ctx, *flood, *n)
 	default:
 		err = run(ctx, *bin, *out, *only, *n)
 	}
