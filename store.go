@@ -94,6 +94,7 @@ type StoreOptions struct {
 	Dedupe      time.Duration    // memory of chosen ids, DefaultDedupe
 	Events      time.Duration    // how long a broadcast waits for its subscriber, DefaultEvents
 	ReadOnly    bool             // open for looking only
+	TLS         TLS              // for stores reached over TLS
 	Now         func() time.Time // the store's clock where it has none of its own; time.Now
 }
 

@@ -7,6 +7,7 @@ package config
 import (
 	"time"
 
+	"github.com/stemd/stem"
 	"github.com/stemd/stem/daemon/worker"
 	"github.com/stemd/stem/plugin/host"
 )
@@ -20,6 +21,7 @@ type Config struct {
 	Results   Store // URL empty: the broker's store
 	Records   Store // URL empty: the broker's store
 	ResultTTL time.Duration
+	TLS       stem.TLS // of all stores
 
 	DeadLetters time.Duration // retention; 0: default
 	Worker      Worker

@@ -90,7 +90,7 @@ func (l *loader) parse(file string) *hclsyntax.Body {
 }
 
 // reserved are blocks and attributes of the design that this version does not act on. They are refused, never ignored.
-var reserved = []string{"tls", "signing", "routing", "beat", "dashboard", "telemetry"}
+var reserved = []string{"signing", "routing", "beat", "dashboard", "telemetry"}
 
 // root reads the top level of one file.
 func (l *loader) root(body *hclsyntax.Body) {
@@ -105,6 +105,7 @@ func (l *loader) root(body *hclsyntax.Body) {
 		b.duration("ttl", &l.config.ResultTTL)
 	})
 	b.block("records", func(b *block) { b.text("url", &l.config.Records.URL) })
+	b.block("tls", l.tls)
 	b.block("retention", func(b *block) {
 		b.reserved = []string{"events"}
 		b.duration("dead_letters", &l.config.DeadLetters)
@@ -136,6 +137,7 @@ func (l *loader) finish() {
 			*f.value = l.get(f.variable)
 		}
 	}
+	l.finishTLS()
 	if len(l.diags) > 0 {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters/all"
 )
 
@@ -21,6 +22,16 @@ func (c *Config) Show(w io.Writer) error {
 	s.store("broker", c.Broker.URL)
 	s.store("results", c.Results.URL)
 	s.store("records", c.Records.URL)
+	if c.TLS != (stem.TLS{}) {
+		s.line("tls {")
+		s.attr("tls", "ca", c.TLS.CA)
+		s.attr("tls", "cert", c.TLS.Cert)
+		s.attr("tls", "key", c.TLS.Key)
+		if c.TLS.Insecure {
+			s.text("tls", "allow_insecure", "true")
+		}
+		s.line("}")
+	}
 	s.line("")
 	for _, p := range c.Pools {
 		title, path := fmt.Sprintf("plugin %q", p.Host.Name), "plugin."+p.Host.Plugin

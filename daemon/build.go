@@ -24,7 +24,7 @@ func openStores(ctx context.Context, cfg *config.Config) (stem.Store, error) {
 		if s, ok := opened[url]; ok {
 			return s, nil
 		}
-		s, err := all.Open(ctx, url, stem.Namespace(namespaceOf(cfg)), func(o *stem.StoreOptions) {
+		s, err := all.Open(ctx, url, stem.Namespace(namespaceOf(cfg)), stem.WithTLS(cfg.TLS), func(o *stem.StoreOptions) {
 			if cfg.DeadLetters > 0 {
 				o.DeadLetters = cfg.DeadLetters
 			}

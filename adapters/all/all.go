@@ -40,14 +40,22 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	return open(ctx, rawURL, opts...)
 }
 
-// Redact is a store URL without its password, for people. A URL that can not be read is hidden as a whole.
+// Redact is a store URL without its passwords, for people: that of the user and those of parameters such as sentinel_password. A URL
+// that can not be read is hidden as a whole.
 func Redact(rawURL string) string {
-	if !strings.Contains(rawURL, "@") {
+	if !strings.Contains(rawURL, "@") && !strings.Contains(rawURL, "password") {
 		return rawURL
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return "(unreadable store URL)"
+	}
+	values := u.Query()
+	for name := range values {
+		if strings.Contains(name, "password") {
+			values.Set(name, "xxxxx")
+			u.RawQuery = values.Encode()
+		}
 	}
 	return u.Redacted()
 }

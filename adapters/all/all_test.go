@@ -37,3 +37,17 @@ func TestAnUnknownSchemeNamesTheKnownOnesAndNoPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestAURLIsShownWithoutItsPasswords(t *testing.T) {
+	for _, url := range []string{
+		"redis://me:hunter2@host/0", "rediss://me:hunter2@h1:1,h2:2/?cluster=true", "redis://host/0?master=m&sentinel_password=hunter2",
+		"redis://me:hunter2@ho st/%zz",
+	} {
+		if shown := all.Redact(url); strings.Contains(shown, "hunter2") {
+			t.Errorf("%s is shown as %s", url, shown)
+		}
+	}
+	if shown := all.Redact("redis://me:hunter2@h1:1,h2:2/?cluster=true"); !strings.Contains(shown, "me:") || !strings.Contains(shown, "h1:1,h2:2") {
+		t.Errorf("more than the password is hidden: %s", shown)
+	}
+}

@@ -34,6 +34,7 @@ type program struct {
 
 	broker, results, namespace string
 	configs                    []string
+	tls                        stem.TLS // of all stores, set by where
 	json                       bool
 }
 
@@ -123,11 +124,13 @@ func (p *program) where() (broker, results env.Store, err error) {
 	if results.URL == "" {
 		results = env.Store{URL: p.env(env.ResultsURL), Source: env.ResultsURL}
 	}
+	p.tls = env.TLS(p.env, stem.TLS{})
 	if len(p.configs) > 0 && p.broker == "" {
 		cfg, err := config.Load(p.env, p.configs...)
 		if err != nil {
 			return broker, results, &exitError{exitUsage, err}
 		}
+		p.tls = cfg.TLS
 		broker = env.Store{URL: cfg.Broker.URL, Namespace: cfg.Namespace, Source: cfg.Files[0]}
 		if results.URL == "" {
 			results = env.Store{URL: cfg.Results.URL, Source: cfg.Files[0]}
@@ -173,7 +176,7 @@ func (p *program) connect(ctx context.Context, at env.Store, namespace string, c
 			return stem.Store{}, fmt.Errorf("there is no store at %s (from %s): start stemd with it, or check the path", path, at.Source)
 		}
 	}
-	store, err := all.Open(ctx, at.URL, stem.Namespace(namespace))
+	store, err := all.Open(ctx, at.URL, stem.Namespace(namespace), stem.WithTLS(p.tls))
 	if err != nil {
 		return store, fmt.Errorf("cannot reach %s (from %s): %w. stem health says more", all.Redact(at.URL), at.Source, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/stemd/stem"
 )
 
 // Variables.
@@ -16,7 +18,23 @@ const (
 	Namespace  = "STEM_NAMESPACE"
 	Node       = "STEM_WORKER_NODE"
 	LogFormat  = "STEM_LOG_FORMAT"
+
+	TLSCA       = "STEM_TLS_CA_CERT"
+	TLSCert     = "STEM_TLS_CLIENT_CERT"
+	TLSKey      = "STEM_TLS_CLIENT_KEY"
+	TLSInsecure = "STEM_TLS_ALLOW_INSECURE"
 )
+
+// TLS is how the environment says that stores are reached over TLS. It fills in what given leaves open; a client certificate and its
+// key come from one place.
+func TLS(get Lookup, given stem.TLS) stem.TLS {
+	given.CA = cmp.Or(given.CA, get(TLSCA))
+	if given.Cert == "" && given.Key == "" {
+		given.Cert, given.Key = get(TLSCert), get(TLSKey)
+	}
+	given.Insecure = given.Insecure || get(TLSInsecure) == "true" || get(TLSInsecure) == "1"
+	return given
+}
 
 // Lookup reads a variable; os.Getenv is one.
 type Lookup func(name string) string

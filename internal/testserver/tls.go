@@ -32,7 +32,7 @@ func StartRedisTLS(ctx context.Context, directives ...string) (*Redis, *Certific
 	if err != nil {
 		return nil, nil, err
 	}
-	certs, err := newCertificates(d.path)
+	certs, err := NewCertificates(d.path)
 	if err != nil {
 		return nil, nil, errors.Join(err, d.remove())
 	}
@@ -44,7 +44,8 @@ func StartRedisTLS(ctx context.Context, directives ...string) (*Redis, *Certific
 	return r, certs, nil
 }
 
-func newCertificates(dir string) (*Certificates, error) {
+// NewCertificates makes a set of certificates in a directory.
+func NewCertificates(dir string) (*Certificates, error) {
 	ca, err := newAuthority("Stem test root")
 	if err != nil {
 		return nil, err
