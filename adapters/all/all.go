@@ -11,6 +11,7 @@ import (
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters/memory"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/adapters/sqlite"
 )
 
@@ -19,8 +20,11 @@ type Opener func(ctx context.Context, url string, opts ...stem.StoreOption) (ste
 
 func openers() map[string]Opener {
 	return map[string]Opener{
-		"memory": memory.Open,
-		"sqlite": sqlite.Open,
+		"memory":     memory.Open,
+		"sqlite":     sqlite.Open,
+		"redis":      redis.Open,
+		"rediss":     redis.Open,
+		"redis+unix": redis.Open,
 	}
 }
 

@@ -21,7 +21,7 @@ var floors = [][]string{
 	1: {"plugin/proto/stem/plugin/v1", "plugin/register"},
 	2: {"."},
 	3: {"plugin", "adapters", "config/env"},
-	4: {"plugin/wire", "adapters/memory", "adapters/sqlite"},
+	4: {"plugin/wire", "adapters/memory", "adapters/sqlite", "adapters/redis"},
 	5: {"plugin/sdk", "plugin/host", "daemon/worker", "adapters/adaptertest", "adapters/all"},
 	6: {"config"},
 	7: {"daemon", "plugin/sdk/stemtest", "plugins/examples/archive/jobs", "plugins/examples/chaos/jobs", "plugins/examples/media/jobs"},

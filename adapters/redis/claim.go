@@ -1,0 +1,179 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// claimMax is how many tasks one script claims.
+const claimMax = 512
+
+// Claim implements stem.Broker. Only the waiting takes real time: what is due is the store's clock.
+func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
+	if c.Owner == "" {
+		return nil, b.wrap("claim", errors.New("a claim needs an owner"))
+	}
+	if err := b.mayWrite("claim"); err != nil {
+		return nil, err
+	}
+	if c.Max <= 0 || len(c.Queues) == 0 {
+		return nil, nil
+	}
+	call := b.claimCall(c)
+	begun := time.Now()
+	for {
+		out, next, err := b.take(ctx, c, call)
+		if len(out) > 0 || err != nil {
+			return out, b.wrap("claim", err)
+		}
+		left := c.Wait - time.Since(begun)
+		if left <= 0 {
+			return nil, nil
+		}
+		if err := b.rest(ctx, c, min(left, next, bellPatience)); err != nil {
+			return nil, b.wrap("claim", err)
+		}
+	}
+}
+
+// claimCall is the keys and arguments of a claim but for the time.
+func (b *broker) claimCall(c stem.Claim) *call {
+	lease := c.Lease
+	if lease <= 0 {
+		lease = stem.DefaultLease
+	}
+	lanes := b.keys.lanes()
+	limits := map[string]int{}
+	for _, q := range c.Queues {
+		if lanes.number(q.Queue); q.Limit > limits[q.Queue] {
+			limits[q.Queue] = q.Limit
+		}
+	}
+	args := []any{c.Owner, lease.Microseconds(), min(c.Max, claimMax)}
+	for _, q := range lanes.names {
+		args = append(args, limits[q])
+	}
+	return &call{keys: lanes.all(), args: args}
+}
+
+// take claims what is ready; when there is nothing, next is when there may be.
+func (b *broker) take(ctx context.Context, c stem.Claim, call *call) (out []stem.Delivery, next time.Duration, err error) {
+	reply, err := b.run(ctx, "claim", call.keys, call.args...).Slice()
+	if err != nil {
+		return nil, 0, err
+	}
+	wait, lost := reply[0].(int64), reply[1].(int64)
+	next = time.Hour
+	if wait >= 0 {
+		next = time.Duration(wait) * time.Microsecond
+	}
+	if lost > 0 && len(reply) == 2 {
+		return nil, 0, fmt.Errorf("%w: %d tasks had lost their message: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, lost)
+	}
+	out = make([]stem.Delivery, 0, len(reply)/3)
+	for i := 2; i+2 < len(reply); i += 3 {
+		s, err := decodeState(reply[i].(string))
+		if err != nil {
+			return nil, 0, err
+		}
+		rest, err := afterState(reply[i+1].(string))
+		if err != nil {
+			return nil, 0, err
+		}
+		m, err := decodeMessage(s, rest)
+		if err != nil {
+			return nil, 0, err
+		}
+		out = append(out, stem.Delivery{
+			Message: m, LeasedUntil: at(reply[i+2].(int64)),
+			Receipt: stem.Receipt{ID: m.ID, Queue: m.Queue, Position: m.Name, Owner: c.Owner, Epoch: s.Epoch},
+		})
+	}
+	return out, next, nil
+}
+
+// afterState is what follows the first state in a body's value.
+func afterState(value string) (string, error) {
+	r := &reader{s: value}
+	_ = r.name()
+	return r.s, r.err
+}
+
+// Extend implements stem.Broker.
+func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
+	if err := b.mayWrite("extend"); err != nil {
+		return nil, err
+	}
+	var lost []stem.Receipt
+	for len(leases) > 0 {
+		part := leases[:min(len(leases), settleMax)]
+		leases = leases[len(part):]
+		lanes := b.keys.lanes()
+		var args []any
+		for _, l := range part {
+			length := l.For
+			if length <= 0 {
+				length = stem.DefaultLease
+			}
+			head := number(number(nil, int64(l.Receipt.Epoch)), length.Microseconds())
+			args = append(args, short(head, lanes.number(l.Receipt.Queue)), l.Receipt.ID, l.Receipt.Owner)
+		}
+		held, err := b.run(ctx, "extend", lanes.all(), args...).Int64Slice()
+		if err != nil {
+			return lost, b.wrap("extend", err)
+		}
+		for i, ok := range held {
+			if ok == 0 {
+				lost = append(lost, part[i].Receipt)
+			}
+		}
+	}
+	return lost, nil
+}
+
+// releaseSlice is how many claims one script looks at.
+const releaseSlice = 500
+
+// ReleaseOwner implements stem.Takeover.
+func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
+	if err := b.mayWrite("release owner"); err != nil {
+		return 0, err
+	}
+	queues, err := b.client.SMembers(ctx, b.keys.key(queuesKey)).Result()
+	if err != nil {
+		return 0, b.wrap("release owner", err)
+	}
+	total := 0
+	for _, q := range queues {
+		var claimed []string
+		for _, key := range []string{b.keys.leased(q), b.keys.late(q)} {
+			ids, err := b.client.ZRange(ctx, key, 0, -1).Result()
+			if err != nil {
+				return total, b.wrap("release owner", err)
+			}
+			claimed = append(claimed, ids...)
+		}
+		for len(claimed) > 0 {
+			part := claimed[:min(len(claimed), releaseSlice)]
+			claimed = claimed[len(part):]
+			n, err := b.run(ctx, "release", b.keys.lanes(q).all(), append([]any{owner}, anys(part)...)...).Int()
+			if err != nil {
+				return total, b.wrap("release owner", err)
+			}
+			total += n
+		}
+	}
+	return total, nil
+}
+
+func anys[T any](in []T) []any {
+	out := make([]any, len(in))
+	for i, v := range in {
+		out[i] = v
+	}
+	return out
+}

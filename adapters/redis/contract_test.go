@@ -1,0 +1,64 @@
+package redis_test
+
+import (
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/adaptertest"
+	"github.com/stemd/stem/adapters/redis"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+var servers testserver.Shared
+
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
+
+var capabilities = adaptertest.Capabilities{
+	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,
+	Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
+		url, prefix, _ := strings.Cut(of.Info.URL, "#")
+		return apart(t, url, prefix, opts...)
+	},
+}
+
+func TestContract(t *testing.T) { adaptertest.Run(t, fresh(servers.Redis(t).URL()), capabilities) }
+
+func TestContractOnACluster(t *testing.T) {
+	adaptertest.Run(t, fresh(servers.Cluster(t).URL()), capabilities)
+}
+
+func TestContractBehindSentinel(t *testing.T) {
+	adaptertest.Run(t, fresh(servers.Sentinel(t).URL()), capabilities)
+}
+
+func TestModel(t *testing.T) { adaptertest.Model(t, fresh(servers.Redis(t).URL()), capabilities) }
+
+// fresh opens stores that share a server and nothing else.
+func fresh(url string) adaptertest.Open {
+	return func(t *testing.T, opts ...stem.StoreOption) stem.Store {
+		t.Helper()
+		prefix := rand.Text()[:8]
+		return apart(t, url, prefix+".", opts...)
+	}
+}
+
+// apart opens a store whose namespace is behind a prefix, which is found in its URL and not in what it says of itself.
+func apart(t testing.TB, url, prefix string, opts ...stem.StoreOption) stem.Store {
+	t.Helper()
+	store := open(t, url, append(opts, func(o *stem.StoreOptions) { o.Namespace = prefix + o.Namespace })...)
+	store.Info.URL, store.Info.Namespace = url+"#"+prefix, strings.TrimPrefix(store.Info.Namespace, prefix)
+	return store
+}
+
+func open(t testing.TB, url string, opts ...stem.StoreOption) stem.Store {
+	t.Helper()
+	store, err := redis.Open(t.Context(), url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}

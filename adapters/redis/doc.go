@@ -1,0 +1,25 @@
+// Package redis is a store on a Redis 7 server: broker, results, records, groups, inspector and bus, for any number of processes on
+// any number of hosts. A single server, one behind Sentinel, and a Cluster are the same to it. Only programs that want such a
+// store import it.
+//
+// Everything is done by Lua scripts, so a call is one round trip and a settlement is one transaction: acknowledgement, result, records,
+// count and follow-ups are written together or not at all. All keys of a namespace begin with its name in braces, "{stem}:", which
+// in a Cluster puts them on one node: what needs more than one node's power takes more than one namespace.
+//
+//	bodies, tasks                hashes by task id: the message, written once; its state, written when it was claimed first
+//	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
+//	                             lease, and the bell
+//	results, lapses, recent      statuses, when they expire, and everything known by its last update
+//	seen, holders, kept          remembered ids; unique keys and until when they are reserved
+//	dead, deaths, deadcount      dead letters, in the order of death, and how many each queue has
+//	records, recordindex, stale  records, their lists in the order of version and due time, when they expire
+//	groups, groupdata, members, ebb   groups: counts; members and callback; each member's end; when they expire
+//	queues, watched, meta        names of queues, ids that somebody watches, counters
+//
+// Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back
+// takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round
+// trips where this costs one.
+//
+// The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits
+// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most a second, never a task.
+package redis

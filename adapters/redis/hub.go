@@ -1,0 +1,177 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
+)
+
+// hub is the one connection of this process for messages, shared by everybody who listens. It connects when somebody does.
+type hub struct {
+	db *db
+
+	mu     sync.Mutex
+	conn   *redis.PubSub
+	topics map[string]*topic // by channel
+	closed bool
+	done   chan struct{} // closed when the reader has ended; nil: it never began
+}
+
+// topic is a channel that somebody listens to.
+type topic struct {
+	ears  []*ear
+	ready chan struct{} // closed when the server has confirmed the subscription
+	sure  bool
+}
+
+// ear is one who listens.
+type ear struct {
+	ch chan string
+}
+
+func newHub(d *db) *hub { return &hub{db: d, topics: map[string]*topic{}} }
+
+// listen subscribes to a channel and returns once the server has confirmed it, so that nothing sent from now on is missed. What does not
+// fit into size is lost. The ear is closed by forget or by close.
+func (h *hub) listen(ctx context.Context, channel string, size int) (*ear, error) {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil, stem.ErrClosed
+	}
+	t := h.topics[channel]
+	if t == nil {
+		t = &topic{ready: make(chan struct{})}
+		h.topics[channel] = t
+		if err := h.subscribe(ctx, channel); err != nil {
+			delete(h.topics, channel)
+			h.mu.Unlock()
+			return nil, err
+		}
+	}
+	e := &ear{ch: make(chan string, size)}
+	t.ears = append(t.ears, e)
+	h.mu.Unlock()
+	timer := time.NewTimer(callTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.ready:
+	case <-timer.C: // it goes on: the connection is being made anew, and who listens looks by itself meanwhile
+	case <-ctx.Done():
+		h.forget(channel, e)
+		return nil, ctx.Err()
+	}
+	return e, nil
+}
+
+// subscribe asks for a channel; h.mu is held.
+func (h *hub) subscribe(ctx context.Context, channel string) error {
+	if h.conn != nil {
+		if h.db.sharded {
+			return h.conn.SSubscribe(ctx, channel)
+		}
+		return h.conn.Subscribe(ctx, channel)
+	}
+	if h.db.sharded {
+		h.conn = h.db.client.SSubscribe(ctx, channel)
+	} else {
+		h.conn = h.db.client.Subscribe(ctx, channel)
+	}
+	h.done = make(chan struct{})
+	go h.read(h.conn.ChannelWithSubscriptions(redis.WithChannelSize(1000)))
+	return nil
+}
+
+func (h *hub) read(messages <-chan any) {
+	defer close(h.done)
+	for m := range messages {
+		switch m := m.(type) {
+		case *redis.Subscription:
+			h.confirm(m)
+		case *redis.Message:
+			h.tell(m.Channel, m.Payload)
+		}
+	}
+}
+
+// confirm notes that the server listens for us. What is sent while a lost connection is made anew is lost.
+func (h *hub) confirm(s *redis.Subscription) {
+	if s.Kind != "subscribe" && s.Kind != "ssubscribe" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.topics[s.Channel]; t != nil && !t.sure {
+		t.sure = true
+		close(t.ready)
+	}
+}
+
+func (h *hub) tell(channel, payload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.topics[channel]
+	if t == nil {
+		return
+	}
+	for _, e := range t.ears {
+		select {
+		case e.ch <- payload:
+		default: // a slow reader loses hints
+		}
+	}
+}
+
+// forget ends an ear. Its channel is given up with the last one.
+func (h *hub) forget(channel string, e *ear) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.topics[channel]
+	if t == nil {
+		return
+	}
+	i := slices.Index(t.ears, e)
+	if i < 0 {
+		return
+	}
+	t.ears = slices.Delete(t.ears, i, i+1)
+	close(e.ch)
+	if len(t.ears) > 0 || h.closed {
+		return
+	}
+	delete(h.topics, channel)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if h.db.sharded {
+		_ = h.conn.SUnsubscribe(ctx, channel) // the worst is a message that nobody wants
+	} else {
+		_ = h.conn.Unsubscribe(ctx, channel)
+	}
+}
+
+func (h *hub) close() error {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil
+	}
+	h.closed = true
+	for _, t := range h.topics {
+		for _, e := range t.ears {
+			close(e.ch)
+		}
+		t.ears = nil
+	}
+	conn, done := h.conn, h.done
+	h.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	err := conn.Close()
+	<-done
+	return err
+}

@@ -1,0 +1,42 @@
+-- Every script gets the keys of its namespace first, in this order, and then five for each queue it may touch. ARGV[1] is the
+-- time in microseconds, or empty: the server's.
+local META, BODIES, TASKS, RECENT, RESULTS, LAPSES, SEEN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local HOLDERS, KEPT, DEAD, DEATHS, DEADCOUNT, QUEUES, WATCHED = KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local GROUPS, GROUPDATA, MEMBERS, EBB, RECORDS, RECORDINDEX, STALE = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local FIXED, PER = 21, 5
+local call, sub, pack, unpk, max = redis.call, string.sub, struct.pack, struct.unpack, math.max
+
+local function ready(q) return KEYS[FIXED + PER * q - 4] end   -- zset: task by rank
+local function delayed(q) return KEYS[FIXED + PER * q - 3] end -- zset: rank and task by due time
+local function leased(q) return KEYS[FIXED + PER * q - 2] end  -- zset: task by end of its lease
+local function late(q) return KEYS[FIXED + PER * q - 1] end    -- zset: ready tasks whose lease is over, by when that was seen
+local function bell(q) return KEYS[FIXED + PER * q] end        -- zset: one member when somebody is to look
+
+local NOW, NOWS = nil, ARGV[1]
+if NOWS == '' then
+  local t = call('TIME')
+  NOWS = t[1] .. string.format('%06d', t[2])
+end
+NOW = tonumber(NOWS)
+
+-- Epochs and record versions rise over the whole namespace, so none is ever used twice, whatever was deleted since.
+local E
+local function rise(previous)
+  E = max((E or tonumber(call('HGET', META, 'epoch') or 0)) + 1, previous + 1, NOW)
+  return E
+end
+
+-- Arrivals are numbered over the whole namespace too.
+local SEQ
+local function arrival()
+  SEQ = (SEQ or tonumber(call('HGET', META, 'seq') or 0)) + 1
+  return SEQ
+end
+
+-- done writes the counters back; whoever raised one calls it last.
+local function done()
+  if E then call('HSET', META, 'epoch', E) end
+  if SEQ then call('HSET', META, 'seq', SEQ) end
+end
+
+local function ring(q) call('ZADD', bell(q), 0, 'r') end

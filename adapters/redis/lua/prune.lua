@@ -1,0 +1,8 @@
+-- Forgets queues that hold nothing. ARGV: time, their names.
+for q = 1, #ARGV - 1 do
+  if call('EXISTS', ready(q), delayed(q), leased(q)) == 0 then
+    call('DEL', bell(q), late(q))
+    call('SREM', QUEUES, ARGV[q + 1])
+  end
+end
+return 0

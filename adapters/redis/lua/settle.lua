@@ -1,0 +1,180 @@
+-- Settles claims. ARGV: time, how long chosen ids are remembered, and for each settlement: numbers, id, owner, result, state, a word
+-- (why it is dead, or the queue to move to), then its group if there is a tally, with generation and callback when that is to be
+-- published, then the records and follow-ups. Returns for each 0, 1: lease lost, 2: conflict, 3: acknowledged early; or, nothing
+-- being written, generation and callback of the group that it would complete: it is to be asked for again with these.
+local DONE_, RETRY, HOLD, RELEASE, PARK, MOVE, BURY, EARLY, CANCEL, PROBE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+local WITHSTATE, WITHRESULT, TERMINAL, WITHTALLY, WITHCALLBACK = 1, 2, 4, 8, 16
+local LOST, CONFLICT, WASEARLY = 1, 2, 3
+local remember = tonumber(ARGV[2])
+local out = {}
+
+-- The plain ends, done with or without a result, go together.
+local gone, plain = {}, {}
+local function flush()
+  if #plain == 0 then return end
+  local ids, results, lapses, recent, forgotten, seen, places = {}, {}, {}, {}, {}, {}, {}
+  for _, x in ipairs(plain) do
+    ids[#ids + 1] = x.id
+    places[x.q] = places[x.q] or {}
+    table.insert(places[x.q], x.id)
+    if x.result then
+      local n = #results
+      results[n + 1], results[n + 2] = x.id, x.result
+      lapses[n + 1], lapses[n + 2] = x.till, x.id
+    end
+    if x.result or x.saved then
+      recent[#recent + 1], recent[#recent + 2] = NOWS, x.id
+    else
+      forgotten[#forgotten + 1] = x.id
+    end
+    if has(x.flags, CHOSEN) and remember > 0 then
+      seen[#seen + 1], seen[#seen + 2] = NOW + remember, x.id
+    end
+  end
+  call('HDEL', TASKS, unpack(ids))
+  call('HDEL', BODIES, unpack(ids))
+  for q, members in pairs(places) do
+    if call('ZREM', leased(q), unpack(members)) < #members then
+      call('ZREM', ready(q), unpack(members))
+      call('ZREM', late(q), unpack(members))
+    end
+  end
+  if #results > 0 then
+    call('HSET', RESULTS, unpack(results))
+    call('ZADD', LAPSES, unpack(lapses))
+  end
+  if #recent > 0 then call('ZADD', RECENT, unpack(recent)) end
+  if #forgotten > 0 then call('ZREM', RECENT, unpack(forgotten)) end
+  if #seen > 0 then call('ZADD', SEEN, unpack(seen)) end
+  tell(ids)
+  gone, plain = {}, {}
+end
+
+-- giveBack puts a task that left its place into its place in a queue, claimed by nobody, or hides it until it is due.
+local function giveBack(q, id, t)
+  t.owner, t.updated = '', NOW
+  call('HSET', TASKS, id, seal(t))
+  enqueue(q, id, t.rank, t.due)
+  ring(q)
+end
+
+local function held(t, epoch, owner, q, kind, id)
+  if not t or t.epoch ~= epoch then return false end
+  if kind == CANCEL then return tonumber(call('ZSCORE', leased(q), id) or 0) <= NOW end
+  return owner ~= '' and t.owner == owner
+end
+
+-- carryOut does the settlement whose values begin at ARGV[i].
+local function carryOut(i)
+  local epoch, at, ttl, kind, flags, what, q, target, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
+  local id, owner, result, extra, word, j = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], i + 6
+  local s = stateOf(id)
+  local t = s and open(s)
+  if not held(t, epoch, owner, q, kind, id) then return LOST end
+  if kind == PROBE then return 0 end
+  if has(t.flags, ACKED) and kind ~= DONE_ and kind ~= BURY and kind ~= EARLY then return WASEARLY end
+  local groupID, generation, callback
+  if has(flags, WITHTALLY) then
+    groupID, j = ARGV[j], j + 1
+    if has(flags, WITHCALLBACK) then
+      generation, callback, j = ARGV[j], j + 1, j + 4
+    end
+  end
+  if saves > 0 and conflicts(j, saves) then return CONFLICT end
+  if kind == CANCEL then epoch = rise(epoch) end
+  if groupID then
+    local g = count(groupID, id, epoch, what, true)
+    if g and g.state == FIRING and g.gen ~= generation then return { g.gen, callbackOf(g) or '' } end
+  end
+
+  if saves > 0 then apply(j, saves) end
+  local stored = call('HGET', RESULTS, id)
+  if has(flags, WITHRESULT) and fresh(stored, epoch) then
+    keep(id, epoch, ttl, has(flags, TERMINAL) and 1 or 0, result)
+    stored = true
+  end
+  if has(flags, WITHSTATE) then t.tail = retail(t.tail, nil, extra) end
+  local live = false
+  if kind == DONE_ or kind == CANCEL then
+    finish(q, id, t, remember)
+  elseif kind == BURY then
+    local value = call('HGET', BODIES, id)
+    finish(q, id, t, remember)
+    bury(id, t, word, value and message(value) or '')
+  else
+    live = true
+    if kind == EARLY then
+      if not has(t.flags, ACKED) then t.flags = t.flags + ACKED end
+      t.updated = NOW
+      call('HSET', TASKS, id, seal(t))
+    else
+      local till = tonumber(call('ZSCORE', leased(q), id) or 0)
+      leave(q, id, t)
+      if kind == PARK or kind == MOVE then
+        t.rank = t.rank - t.rank % LANE + arrival()
+        t.tail = retail(t.tail, word)
+        call('SADD', QUEUES, word)
+        q = target
+      elseif kind ~= RELEASE then
+        t.due = at
+      end
+      giveBack(q, id, t)
+      if has(t.flags, UNIQUE) and (kind == RETRY or kind == HOLD) then
+        local key, length = uniqueOf(t.tail)
+        reserve(id, key, length, max(at, till))
+      end
+    end
+  end
+  if live or stored then call('ZADD', RECENT, NOWS, id) else call('ZREM', RECENT, id) end
+  tell({ id })
+  if groupID then
+    local g = count(groupID, id, epoch, what, false)
+    if g and g.state == FIRING then
+      publish(ARGV[callback], ARGV[callback + 1], ARGV[callback + 2])
+      g.state = FIRED
+      writeGroup(g)
+    end
+  end
+  j = j + 3 * saves
+  for m = j, j + 3 * follow - 3, 3 do publish(ARGV[m], ARGV[m + 1], ARGV[m + 2]) end
+  return 0
+end
+
+-- Where each settlement begins, and what is known of all of them at first.
+local starts, ids = {}, {}
+local i = 3
+while i <= #ARGV do
+  local _, _, _, _, flags, _, _, _, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
+  starts[#starts + 1], ids[#ids + 1] = i, ARGV[i + 1]
+  i = i + 6 + 3 * (saves + follow)
+  if has(flags, WITHTALLY) then i = i + 1 end
+  if has(flags, WITHCALLBACK) then i = i + 4 end
+end
+local states, saved, current = call('HMGET', TASKS, unpack(ids)), call('HMGET', RESULTS, unpack(ids)), true
+for n, at in ipairs(starts) do
+  local epoch, _, ttl, kind, flags, _, q, _, saves, follow = unpk('<dddBBBHHHH', ARGV[at])
+  local id = ids[n]
+  if current and kind == DONE_ and saves + follow == 0 and not has(flags, WITHTALLY) then
+    local s = states[n]
+    local e, f, length, p, _
+    if s then e, _, _, f, _, _, _, _, _, length, p = unpk(HEAD, s) end
+    if not s or gone[id] or e ~= epoch or length == 0 or sub(s, p, p + length - 1) ~= ARGV[at + 2] then
+      out[n] = LOST
+    else
+      local x = { id = id, q = q, flags = f, saved = saved[n] }
+      if has(flags, WITHRESULT) and fresh(saved[n], epoch) then
+        x.till = NOW + ttl
+        x.result = pack('<dddB', epoch, NOW, x.till, has(flags, TERMINAL) and 1 or 0) .. ARGV[at + 3]
+      end
+      if has(f, UNIQUE) then unreserve(id, (uniqueOf(sub(s, p + length)))) end
+      gone[id], plain[#plain + 1], out[n] = true, x, 0
+    end
+  else
+    flush()
+    current = false
+    out[n] = carryOut(at)
+  end
+end
+flush()
+done()
+return out

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
+)
+
+// db is one connection pool, seen by one namespace.
+type db struct {
+	opts     stem.StoreOptions
+	ownClock bool   // the server's time is not used
+	info     string // the URL without password
+	keys     keys
+	scripts  scripts
+	client   redis.UniversalClient
+	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
+	sharded  bool                  // messages stay on the node of their channel
+	hub      *hub
+	singles  *adapters.Collector[stem.Message, published]
+	closed   atomic.Bool
+	starting sync.Mutex     // held while a goroutine is started, and while closed is set
+	work     sync.WaitGroup // goroutines to wait for on close
+}
+
+// Open connects to the server of a URL; see parse for its forms. It fails when the server does not answer.
+func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.Store, error) {
+	t, err := parse(rawURL)
+	if err != nil {
+		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
+	}
+	o := stem.NewStoreOptions(opts...)
+	if err := stem.CheckName("namespace", o.Namespace); err != nil {
+		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
+	}
+	if strings.ContainsAny(o.Namespace, "{}") {
+		return stem.Store{}, fmt.Errorf("redis: open: namespace %q has a brace: they mark the part of a key that decides about its node", o.Namespace)
+	}
+	d := &db{
+		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, keys: newKeys(o.Namespace), sharded: t.cluster,
+		client: t.client(), waiting: t.waiter(),
+	}
+	say := "PUBLISH"
+	if d.sharded {
+		say = "SPUBLISH"
+	}
+	d.scripts = newScripts(say)
+	d.hub = newHub(d)
+	d.singles = adapters.NewCollector(publishMax, d.publishSingles)
+	version, err := d.version(ctx)
+	if err != nil {
+		err = d.wrap("open", err)
+		return stem.Store{}, errors.Join(err, d.close())
+	}
+	return stem.Store{
+		Broker: &broker{d}, Results: &results{d}, Records: &records{d}, Bus: &bus{d},
+		Info: stem.StoreInfo{
+			URL: t.shown, Kind: "redis", Version: version, Namespace: o.Namespace, OneFile: true, Warnings: d.warnings(ctx),
+		},
+		CloseFunc: d.close,
+	}, nil
+}
+
+// isTimeNow says whether nobody gave the store a clock.
+func isTimeNow(now func() time.Time) bool {
+	return now == nil || reflect.ValueOf(now).Pointer() == reflect.ValueOf(time.Now).Pointer()
+}
+
+// clock is ARGV[1] of every script: empty means the server's time.
+func (d *db) clock() any {
+	if d.ownClock {
+		return d.opts.Now().UnixMicro()
+	}
+	return ""
+}
+
+// version is what the server says of itself.
+func (d *db) version(ctx context.Context) (string, error) {
+	text, err := d.client.Info(ctx, "server").Result()
+	if err != nil {
+		return "", err
+	}
+	version, mode := "?", "standalone"
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
+			version = v
+		}
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_mode:"); ok {
+			mode = v
+		}
+	}
+	return "Redis " + version + ", " + mode, nil
+}
+
+// start runs fn in a goroutine that close waits for; false: the store is closed.
+func (d *db) start(fn func()) bool {
+	d.starting.Lock()
+	defer d.starting.Unlock()
+	if d.closed.Load() {
+		return false
+	}
+	d.work.Go(fn)
+	return true
+}
+
+func (d *db) close() error {
+	d.starting.Lock()
+	closed := d.closed.Swap(true)
+	d.starting.Unlock()
+	if closed {
+		return nil
+	}
+	d.singles.Wait()
+	err := errors.Join(d.hub.close(), d.waiting.Close(), d.client.Close())
+	d.work.Wait()
+	return err
+}

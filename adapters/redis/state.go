@@ -1,0 +1,176 @@
+package redis
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// Flags of a task's state, as in lua/state.lua.
+const (
+	flagAcked  = 1
+	flagChosen = 2
+	flagUnique = 4
+)
+
+// laneSize is how many arrivals a priority's ranks have room for.
+const laneSize = 1 << 49
+
+// headSize is the length of the numbers of a state.
+const headSize = 6*8 + 2 + 1 + 2 + 2
+
+var (
+	order    = binary.LittleEndian
+	errShort = errors.New("a value is shorter than it says: it was not written by this program")
+)
+
+// state is a task's state as the scripts keep it.
+type state struct {
+	stem.State
+	updated int64
+	flags   byte
+	owner   string
+	queue   string
+}
+
+// reader takes values off the front of a string; err is set when there is not enough.
+type reader struct {
+	s   string
+	err error
+}
+
+func (r *reader) take(n int) string {
+	if n < 0 || n > len(r.s) {
+		r.s, r.err = "", errShort
+		return ""
+	}
+	out := r.s[:n]
+	r.s = r.s[n:]
+	return out
+}
+
+// number is a float64, which holds every microsecond of the next two hundred years.
+func (r *reader) number() int64 {
+	b := r.take(8)
+	if b == "" {
+		return 0
+	}
+	return int64(math.Float64frombits(order.Uint64([]byte(b))))
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != "" {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) short() int {
+	if b := r.take(2); b != "" {
+		return int(b[0]) | int(b[1])<<8
+	}
+	return 0
+}
+
+func (r *reader) long() int {
+	if b := r.take(4); b != "" {
+		return int(order.Uint32([]byte(b)))
+	}
+	return 0
+}
+
+func (r *reader) name() string { return r.take(r.short()) }
+func (r *reader) blob() string { return r.take(r.long()) }
+
+func number(b []byte, n int64) []byte {
+	return order.AppendUint64(b, math.Float64bits(float64(n)))
+}
+func short(b []byte, n int) []byte   { return order.AppendUint16(b, uint16(n)) }
+func name(b []byte, s string) []byte { return append(short(b, len(s)), s...) }
+func blob(b []byte, s []byte) []byte { return append(order.AppendUint32(b, uint32(len(s))), s...) }
+
+// decodeState reads what lua/state.lua seals.
+func decodeState(value string) (state, error) {
+	r := &reader{s: value}
+	var s state
+	s.Epoch, s.updated, s.Redeliveries, s.flags = stem.Epoch(r.number()), r.number(), r.short(), r.byte()
+	_, due, created, _ := r.number(), r.number(), r.number(), r.number()
+	s.Replays = r.short()
+	s.owner, s.queue = r.name(), r.name()
+	_, _ = r.name(), r.number() // the unique key, which the message has too
+	if r.err != nil {
+		return s, r.err
+	}
+	s.NotBefore, s.Created, s.AckedEarly = at(due), at(created), s.flags&flagAcked != 0
+	return s, stem.DecodeState([]byte(r.s), &s.State)
+}
+
+// encodeMessage gives the values that lua/arrive.lua takes: numbers and tail, and what follows the state in the body's value.
+func encodeMessage(m *stem.Message, lane int) (head, rest []byte, err error) {
+	extra, err := stem.EncodeState(m.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	u := m.Unique
+	if u.For <= 0 {
+		u.For = stem.DefaultUnique
+	}
+	var flags byte
+	if !m.GeneratedID {
+		flags |= flagChosen
+	}
+	if u.Key != "" {
+		flags |= flagUnique
+	}
+	head = make([]byte, 0, 64+len(m.Queue)+len(u.Key)+len(extra))
+	for _, n := range [...]int64{int64(stem.MaxPriority-m.Priority) * laneSize, us(m.State.NotBefore), int64(m.State.Epoch), m.Lease.Microseconds(), u.For.Microseconds()} {
+		head = number(head, n)
+	}
+	head = short(append(head, flags), lane)
+	head = name(name(head, m.Queue), u.Key)
+	head = append(number(head, u.For.Microseconds()), extra...)
+
+	bare := *m
+	bare.Envelope.Body, bare.State = nil, stem.State{}
+	fields, err := stem.EncodeMessage(&bare)
+	if err != nil {
+		return nil, nil, err
+	}
+	rest = make([]byte, 0, 4+len(fields)+len(m.Envelope.Body))
+	return head, append(blob(rest, fields), m.Envelope.Body...), nil
+}
+
+// decodeMessage reads a message from its state and what follows that in its body's value; the body may have been left out.
+func decodeMessage(s state, rest string) (stem.Message, error) {
+	r := &reader{s: rest}
+	fields := r.blob()
+	if r.err != nil {
+		return stem.Message{}, r.err
+	}
+	m, err := stem.DecodeMessage([]byte(fields))
+	if err != nil {
+		return stem.Message{}, err
+	}
+	m.Envelope.Body = []byte(r.s)
+	m.Queue, m.State = s.queue, s.State
+	return *m, nil
+}
+
+// at is the time of a number; 0 is none.
+func at(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// us is the number of a time; none is 0.
+func us(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}

@@ -1,0 +1,153 @@
+package redis
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	defaultPort = "6379"
+	dialTimeout = 5 * time.Second
+	// callTimeout is how long an answer may take; a call that waits for work is given so much more.
+	callTimeout = 10 * time.Second
+	// waiters is how many claims of this process may wait at once.
+	waiters = 256
+)
+
+// target is what a URL says.
+type target struct {
+	options redis.UniversalOptions
+	cluster bool
+	shown   string // the URL without passwords
+}
+
+// parse reads a store URL:
+//
+//	redis://user:password@host:6379/0                        one server, database 0
+//	rediss://host                                            the same over TLS
+//	redis+unix:///run/redis/redis.sock?db=0                  over a unix socket
+//	redis://h1:26379,h2:26379/0?master=mymaster              the primary that these Sentinels name
+//	redis://h1:6379,h2:6379,h3:6379?cluster=true             a Cluster, some of whose nodes these are
+//
+// Parameters: cluster=true; master=NAME with sentinel_user and sentinel_password; db=N; pool=N, the most connections of one
+// process.
+func parse(rawURL string) (*target, error) {
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "redis+unix" {
+		return nil, errors.New("the URL must begin with redis://, rediss:// or redis+unix://")
+	}
+	// Several hosts are no URL for net/url, so they are taken out of it.
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, rest := rest[:end], rest[end:]
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i+1], authority[i+1:]
+	}
+	u, err := url.Parse(scheme + "://" + user + "host" + rest)
+	if err != nil {
+		return nil, errors.New("the URL can not be read: escape special characters of the password, as %40 for @") // err may show it
+	}
+	t := &target{options: redis.UniversalOptions{
+		Username: u.User.Username(), DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
+		MaxRetries:            -1, // repeating a claim or a publish is for those who know what it means
+		ContextTimeoutEnabled: true, PoolSize: 10 * runtime.GOMAXPROCS(0), DisableIdentity: true,
+	}}
+	t.options.Password, _ = u.User.Password()
+	path := strings.Trim(u.Path, "/")
+	if scheme == "redis+unix" {
+		t.options.Addrs = []string{u.Path}
+		path = ""
+	} else {
+		for host := range strings.SplitSeq(hosts, ",") {
+			if host == "" {
+				host = "localhost"
+			}
+			if _, _, err := net.SplitHostPort(host); err != nil {
+				host = net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
+			}
+			t.options.Addrs = append(t.options.Addrs, host)
+		}
+	}
+	if scheme == "rediss" {
+		t.options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if path != "" {
+		if t.options.DB, err = strconv.Atoi(path); err != nil || t.options.DB < 0 {
+			return nil, fmt.Errorf("database %q is not a number", path)
+		}
+	}
+	shown := u.Query()
+	if err := t.parameters(u.Query(), shown); err != nil {
+		return nil, err
+	}
+	if len(t.options.Addrs) > 1 && !t.cluster && t.options.MasterName == "" {
+		return nil, errors.New("several hosts need cluster=true, or master=NAME for Sentinels")
+	}
+	if t.cluster && t.options.DB != 0 {
+		return nil, errors.New("a Cluster has only database 0")
+	}
+	t.shown = scheme + "://" + hosts + u.Path
+	if u.User != nil {
+		t.shown = scheme + "://" + u.User.Username() + "@" + hosts + u.Path
+	}
+	if len(shown) > 0 {
+		t.shown += "?" + shown.Encode()
+	}
+	return t, nil
+}
+
+func (t *target) parameters(values, shown url.Values) error {
+	for key := range values {
+		value := values.Get(key)
+		var err error
+		switch key {
+		case "cluster":
+			t.cluster, err = strconv.ParseBool(value)
+		case "master":
+			t.options.MasterName = value
+		case "sentinel_user":
+			t.options.SentinelUsername = value
+		case "sentinel_password":
+			t.options.SentinelPassword = value
+			shown.Set(key, "xxxxx")
+		case "db":
+			t.options.DB, err = strconv.Atoi(value)
+		case "pool":
+			t.options.PoolSize, err = strconv.Atoi(value)
+		default:
+			return fmt.Errorf("unknown parameter %q: known are cluster, master, sentinel_user, sentinel_password, db and pool", key)
+		}
+		if err != nil {
+			return fmt.Errorf("parameter %s is %q", key, value)
+		}
+	}
+	return nil
+}
+
+func (t *target) client() redis.UniversalClient { return newClient(t.options, t.cluster) }
+
+// waiter is a client for calls that block at the server.
+func (t *target) waiter() redis.UniversalClient {
+	o := t.options
+	o.PoolSize, o.ReadTimeout, o.ContextTimeoutEnabled = waiters, callTimeout+bellPatience, false
+	return newClient(o, t.cluster)
+}
+
+func newClient(o redis.UniversalOptions, cluster bool) redis.UniversalClient {
+	if cluster {
+		return redis.NewClusterClient(o.Cluster())
+	}
+	return redis.NewUniversalClient(&o)
+}

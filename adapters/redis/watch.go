@@ -1,0 +1,97 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
+)
+
+const (
+	// watchEvery is how often a watch looks by itself, should a message be lost.
+	watchEvery = time.Second
+	// watchFor is how long scripts tell of a task whose watcher does not say again that it watches.
+	watchFor = time.Minute
+)
+
+// Watch implements stem.Results: whoever changes the task tells its channel.
+func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, error) {
+	channel := r.keys.key(watched) + ":" + id
+	e, err := r.hub.listen(ctx, channel, 1)
+	if err != nil {
+		return nil, r.wrap("watch", err)
+	}
+	err = r.interest(ctx, id)
+	var loaded []*stem.Status
+	if err == nil {
+		loaded, err = r.Load(ctx, id)
+	}
+	if err != nil {
+		r.hub.forget(channel, e)
+		return nil, r.wrap("watch", err)
+	}
+	out := make(chan stem.Status)
+	started := r.start(func() {
+		defer close(out)
+		defer r.hub.forget(channel, e)
+		r.follow(ctx, id, e, loaded[0], out)
+	})
+	if !started {
+		return nil, r.wrap("watch", stem.ErrClosed)
+	}
+	return out, nil
+}
+
+// interest has scripts tell of a task for a while. The time is real, as the watcher's is.
+func (d *db) interest(ctx context.Context, id string) error {
+	if d.opts.ReadOnly {
+		return nil // it looks by itself
+	}
+	now, err := d.client.Time(ctx).Result()
+	if err != nil {
+		return err
+	}
+	if d.ownClock {
+		now = d.opts.Now()
+	}
+	return d.client.ZAdd(ctx, d.keys.key(watched), redis.Z{Score: float64(now.Add(watchFor).UnixMicro()), Member: id}).Err()
+}
+
+// follow shows each new status of a task until it is terminal.
+func (r *results) follow(ctx context.Context, id string, e *ear, now *stem.Status, out chan<- stem.Status) {
+	var last stem.Status
+	renewed := time.Now()
+	timer := time.NewTimer(watchEvery)
+	defer timer.Stop()
+	for {
+		if now != nil && (now.State != last.State || !now.UpdatedAt.Equal(last.UpdatedAt) || now.Epoch != last.Epoch) {
+			last = *now
+			select {
+			case out <- last:
+			case <-ctx.Done():
+				return
+			}
+			if last.State.Terminal() {
+				return
+			}
+		}
+		timer.Reset(watchEvery)
+		select {
+		case _, open := <-e.ch:
+			if !open {
+				return
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		if time.Since(renewed) > watchFor/2 && r.interest(ctx, id) == nil {
+			renewed = time.Now()
+		}
+		// What can not be read now may be later; the store's outage is told by other calls.
+		if loaded, err := r.Load(ctx, id); err == nil {
+			now = loaded[0]
+		}
+	}
+}
