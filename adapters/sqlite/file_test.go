@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stemd/stem"
 )
@@ -137,5 +139,43 @@ func forgetRows(t *testing.T, file string) {
 		if _, err := raw.Exec(s); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Among processes that write and read all the time the log would begin anew only by chance.
+func TestTheLogStaysShortAmongBusyHandles(t *testing.T) {
+	file := path(t)
+	var busy, looking sync.WaitGroup
+	for w := range 3 {
+		store := open(t, "sqlite://"+file)
+		busy.Go(func() {
+			for n := range 300 {
+				if _, err := store.Broker.Publish(t.Context(), message(t, fmt.Sprint(w, "-", n), 200_000)); err != nil {
+					t.Error(err)
+				}
+				if _, err := store.Results.Load(t.Context(), fmt.Sprint(w, "-", n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	stop, longest := make(chan struct{}), int64(0)
+	looking.Go(func() {
+		for tick := time.NewTicker(time.Millisecond); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				if st, err := os.Stat(file + "-wal"); err == nil {
+					longest = max(longest, st.Size())
+				}
+			}
+		}
+	})
+	busy.Wait()
+	close(stop)
+	looking.Wait()
+	if longest > 80<<20 {
+		t.Errorf("180 MB were written, and the log had grown to %d", longest)
 	}
 }

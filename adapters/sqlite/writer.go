@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -21,10 +22,14 @@ const (
 	lockRetry = 100 * time.Microsecond
 	// lockPatience is how long another process may hold it.
 	lockPatience = 10 * time.Second
-	// walLimit is what the -wal file is cut to after a checkpoint, in bytes.
-	walLimit = 64 << 20
 	// checkpointPages is how long the -wal file grows, in pages of 4 KiB, before its pages go into the database, which costs two fsyncs.
 	checkpointPages = 4000
+	// walLimit is how long it may be, in bytes. It begins anew only when all of it is in the database and nobody reads it, and among
+	// busy processes that never happens by itself: whoever finds it longer makes it happen.
+	walLimit = 32 << 20
+	// walLook is how often that is looked at, walAgain how soon after a try that somebody held up.
+	walLook  = 100 * time.Millisecond
+	walAgain = 2 * time.Millisecond
 )
 
 // writer owns the one connection that writes. What arrives while a transaction is under way goes into the next one: the first
@@ -38,6 +43,7 @@ type writer struct {
 	requests  chan *request
 	between   chan func() // run on the connection between two transactions
 	version   int64       // what PRAGMA data_version said last
+	looked    time.Time   // at the length of the -wal file
 	committed func(news)  // called after each commit that wrote something
 	stop      context.CancelFunc
 	stopped   chan struct{}
@@ -145,6 +151,7 @@ func (w *writer) run(ctx context.Context) {
 		for i, r := range batch {
 			r.done <- explain(w.path, errs[i])
 		}
+		w.trim(ctx)
 	}
 }
 
@@ -255,10 +262,29 @@ func (w *writer) foreign() (changed bool) {
 	return changed
 }
 
+// trim cuts the -wal file when it has grown too long. What keeps it from that is over soon: the next look tries again.
+func (w *writer) trim(ctx context.Context) {
+	now := time.Now()
+	if now.Sub(w.looked) < walLook {
+		return
+	}
+	w.looked = now
+	if st, err := os.Stat(w.path + "-wal"); err != nil || st.Size() <= walLimit {
+		return
+	}
+	var held bool // by a reader
+	var pages, moved int
+	if err := w.conn.QueryRowContext(ctx, truncateLog).Scan(&held, &pages, &moved); err != nil || held {
+		w.looked = now.Add(walAgain - walLook)
+	}
+}
+
+const truncateLog = "PRAGMA wal_checkpoint(TRUNCATE)"
+
 // checkpoint puts the log into the database and cuts it to nothing, unless a reader holds that up.
 func (w *writer) checkpoint(ctx context.Context) error {
 	err := stem.ErrClosed
-	w.aside(func() { _, err = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") })
+	w.aside(func() { _, err = w.conn.ExecContext(ctx, truncateLog) })
 	return explain(w.path, err)
 }
 
