@@ -41,6 +41,9 @@ type Daemon struct {
 	dir   string // of plugin sockets
 	store stem.Store
 
+	stopping chan struct{} // closed when the stop begins
+	stopOnce sync.Once
+
 	mu      sync.Mutex
 	current *generation
 	mode    worker.Mode
@@ -57,15 +60,16 @@ type generation struct {
 	err    error
 }
 
-// whileAlive is ctx until the generation ends.
-func (g *generation) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+// whileAlive is ctx until the generation ends or the daemon's stop begins.
+func (d *Daemon) whileAlive(ctx context.Context, g *generation) (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-g.done:
-			stop()
+		case <-d.stopping:
 		case <-ctx.Done():
 		}
+		stop()
 	}()
 	return ctx, stop
 }
@@ -88,7 +92,7 @@ func New(cfg *config.Config, opts Options) (*Daemon, error) {
 			return nil, fmt.Errorf("no node name: set node in the configuration: %w", err)
 		}
 	}
-	return &Daemon{opts: opts, cfg: cfg, node: node, ended: make(chan error, 1)}, nil
+	return &Daemon{opts: opts, cfg: cfg, node: node, ended: make(chan error, 1), stopping: make(chan struct{})}, nil
 }
 
 // Run opens the store and works until Shutdown has done its work, until ctx ends, which is a hard stop, or until something fails
@@ -126,6 +130,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	err = <-d.ended
+	d.beginStop() // a reload under way must not keep the end waiting
 	d.older.Wait()
 	return err
 }
@@ -146,7 +151,7 @@ func (d *Daemon) begin(ctx context.Context) error {
 	}
 	d.run(ctx, g)
 	go func() {
-		waiting, stop := g.whileAlive(ctx)
+		waiting, stop := d.whileAlive(ctx, g)
 		defer stop()
 		if g.worker.WaitReady(waiting) == nil && d.opts.Ready != nil {
 			d.opts.Ready(g.worker.Heartbeat())
@@ -194,14 +199,26 @@ func (d *Daemon) run(ctx context.Context, g *generation) {
 	}()
 }
 
-// Shutdown begins or escalates the stop; Run returns when it is done.
+// Shutdown begins or escalates the stop; Run returns when it is done. A Reload under way is given up.
 func (d *Daemon) Shutdown(m worker.Mode) {
+	d.beginStop()
 	d.mu.Lock()
 	d.mode = max(d.mode, m)
 	g := d.current
 	d.mu.Unlock()
 	if g != nil {
 		g.worker.Shutdown(m)
+	}
+}
+
+func (d *Daemon) beginStop() { d.stopOnce.Do(func() { close(d.stopping) }) }
+
+func (d *Daemon) isStopping() bool {
+	select {
+	case <-d.stopping:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -226,16 +243,23 @@ func (d *Daemon) Since() time.Time {
 // socketDirMax is what the host allows: socket paths are at most 108 bytes.
 const socketDirMax = 48
 
-// socketDir is where plugin sockets live, for this user only.
+// socketDir is where plugin sockets live, for this user only: who could put a socket there could answer for a plugin.
 func socketDir(get env.Lookup) (string, error) {
-	dir := filepath.Join(env.RuntimeDir(get), "p")
-	if len(dir) > socketDirMax {
-		dir = filepath.Join("/tmp", "stem-"+strconv.Itoa(os.Getuid()), "p")
+	parent := env.RuntimeDir(get)
+	if len(filepath.Join(parent, "p")) > socketDirMax {
+		parent = filepath.Join("/tmp", "stem-"+strconv.Itoa(os.Getuid()))
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+	dir := filepath.Join(parent, "p")
+	err := os.MkdirAll(dir, 0o700)
+	for _, d := range []string{parent, dir} {
+		if err == nil {
+			err = env.Private(d)
+		}
 	}
-	return dir, os.Chmod(dir, 0o700)
+	if err != nil {
+		return "", fmt.Errorf("no place for the sockets of plugins: %w; set XDG_RUNTIME_DIR to a directory of this user with a path of at most %d bytes", err, socketDirMax-len("/stem/p"))
+	}
+	return dir, nil
 }
 
 // namespaceOf is the namespace of a configuration.

@@ -14,6 +14,8 @@ import (
 // reloadPatience is how long the plugins of a new configuration may take to announce themselves.
 const reloadPatience = 15 * time.Second
 
+var errStopping = errors.New("the daemon is stopping")
+
 // Reload takes a new configuration: its plugins start beside the old ones, and only when all have announced themselves do the old
 // ones stop claiming and drain while the new ones begin. On an error nothing has changed. What a running daemon can not change
 // (stores, namespace, node) is an error that says so.
@@ -22,30 +24,36 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	d.mu.Lock()
-	old, stopping := d.current, d.mode != 0
+	old := d.current
 	d.mu.Unlock()
-	if old == nil || stopping {
-		return errors.New("the daemon is starting or stopping")
+	if old == nil {
+		return errors.New("the daemon is starting")
+	}
+	if d.isStopping() {
+		return errStopping
 	}
 	next, err := d.generation(cfg)
 	if err != nil {
 		return err
 	}
 	d.run(context.WithoutCancel(ctx), next)
-	patience, stop := next.whileAlive(ctx)
+	patience, stop := d.whileAlive(ctx, next)
 	defer stop()
 	patience, cancel := context.WithTimeout(patience, reloadPatience)
 	defer cancel()
 	if err := next.worker.WaitReady(patience); err != nil {
-		if next.ended() {
+		switch {
+		case next.ended():
 			return next.err
+		case d.isStopping():
+			return d.abandon(next, errStopping)
 		}
 		return d.abandon(next, fmt.Errorf("not ready within %s: %s", reloadPatience, strings.Join(stateOf(next.worker.Heartbeat()), "; ")))
 	}
 	d.mu.Lock()
 	if d.mode != 0 {
 		d.mu.Unlock()
-		return d.abandon(next, errors.New("the daemon is stopping"))
+		return d.abandon(next, errStopping)
 	}
 	d.cfg, d.current, d.since = cfg, next, time.Now()
 	d.mu.Unlock()

@@ -77,8 +77,7 @@ func TestOnAFullDiskNothingAcceptedIsLostAndTheDaemonGoesOnByItselfWhenThereIsRo
 		return
 	}
 	disk := smallDisk(t, "6m")
-	dir := t.TempDir()
-	r := newRigIn(t, dir, disk)
+	r := newRigIn(t, shortDir(t), disk)
 	d := r.run(chaos("  processes {\n    max = 1\n  }"))
 	r.wait(r.enqueue("chaos.noop", `{}`))
 	running := r.enqueue("chaos.sleep", `{"ms":300}`)

@@ -125,6 +125,24 @@ func TestABadReloadChangesNothingAndAGoodOneLosesNothing(t *testing.T) {
 	}
 }
 
+func TestAStopDoesNotWaitForAReloadUnderWay(t *testing.T) {
+	r := newRig(t)
+	d := r.run(chaos(""))
+	broken := filepath.Join(r.dir, "broken")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho one more broken start >&2\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.config(plugin("chaos", fmt.Sprintf("%q", broken), ""))
+	d.signal(syscall.SIGHUP)
+	d.says("one more broken start")
+	d.signal(syscall.SIGTERM)
+	if code := d.exits(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	d.says("reload refused")
+	d.says("the daemon is stopping")
+}
+
 func TestTwoDaemonsOfOneNameAreOneTooMany(t *testing.T) {
 	r := newRig(t)
 	r.run(chaos(""))

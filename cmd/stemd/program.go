@@ -152,8 +152,21 @@ func (p *program) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// serve passes signals on until the daemon has ended.
+// serve passes signals on until the daemon has ended. A reload can wait long for a plugin that does not start, so it is done
+// beside: a stop must never wait for it.
 func (p *program) serve(ctx context.Context, d *daemon.Daemon, ended <-chan error) error {
+	hangups := make(chan struct{}, 1) // those that come while a reload is under way are one more
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangups {
+			p.reload(ctx, d)
+		}
+	}()
+	defer func() {
+		close(hangups)
+		<-done
+	}()
 	var mode worker.Mode
 	for {
 		select {
@@ -161,7 +174,10 @@ func (p *program) serve(ctx context.Context, d *daemon.Daemon, ended <-chan erro
 			return err
 		case s := <-p.signals:
 			if s == syscall.SIGHUP {
-				p.reload(ctx, d)
+				select {
+				case hangups <- struct{}{}:
+				default:
+				}
 				continue
 			}
 			mode = p.stronger(mode, s)

@@ -57,12 +57,19 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "st") // socket paths are short
+	dir := shortDir(t)
+	return newRigIn(t, dir, dir)
+}
+
+// shortDir is a directory whose path leaves room for sockets.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "st")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return newRigIn(t, dir, dir)
+	return dir
 }
 
 // newRigIn has its store in a directory of its own.

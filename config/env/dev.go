@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/stemd/stem/internal/proc"
 )
@@ -41,7 +42,7 @@ func WriteDev(get Lookup, info DevInfo) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := private(dir); err != nil {
+	if err := Private(dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "dev-*") // 0600
@@ -57,7 +58,7 @@ func WriteDev(get Lookup, info DevInfo) error {
 
 // ReadDev finds the last stemd -dev of this user and says whether it still runs. Without one the error is fs.ErrNotExist.
 func ReadDev(get Lookup) (info DevInfo, running bool, err error) {
-	if err := private(RuntimeDir(get)); err != nil {
+	if err := Private(RuntimeDir(get)); err != nil {
 		return info, false, err
 	}
 	b, err := os.ReadFile(devFile(get))
@@ -70,14 +71,17 @@ func ReadDev(get Lookup) (info DevInfo, running bool, err error) {
 	return info, proc.Alive(info.Pid, info.StartTime), nil
 }
 
-// private refuses a directory that others could have put things into.
-func private(dir string) error {
+// Private refuses a directory that others could put things into: it must belong to this user and have mode 0700.
+func Private(dir string) error {
 	st, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
 	if !st.IsDir() || st.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%s is not a directory of yours alone: want mode 0700, found %s", dir, st.Mode().Perm())
+	}
+	if owner, ok := st.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, not to you (%d)", dir, owner.Uid, os.Geteuid())
 	}
 	return nil
 }
