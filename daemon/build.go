@@ -64,7 +64,7 @@ func openStores(ctx context.Context, cfg *config.Config) (stem.Store, error) {
 // pool makes the worker's view of a configured pool. Its runner is checked here, so that a mistake is found before anything starts.
 func (d *Daemon) pool(cfg *config.Config, p config.Pool) (worker.Pool, error) {
 	hc := p.Host
-	hc.Dir, hc.Worker = d.dir, d.node
+	hc.Dir, hc.Worker, hc.Reaper = d.dir, d.node, d.opts.Reaper
 	if cfg.Worker.MaxResult > 0 {
 		hc.MaxResult = cfg.Worker.MaxResult
 	}

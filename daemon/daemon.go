@@ -31,6 +31,9 @@ type Options struct {
 	Opened func(stem.Store) error
 	// Ready is called when every plugin of the first configuration has announced itself.
 	Ready func(stem.Heartbeat)
+	// Reaper, when not nil, is run with the daemon: it ends and reaps what plugins leave behind. For programs that start no other
+	// children in process groups of their own.
+	Reaper *host.Reaper
 }
 
 // Daemon is a stemd. Make it with New, run it once with Run.
@@ -121,6 +124,13 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	if killed > 0 {
 		d.opts.Log.Warn("killed plugin processes that a dead predecessor left", "count", killed)
+	}
+
+	if d.opts.Reaper != nil {
+		reaping, stop := context.WithCancel(context.WithoutCancel(ctx))
+		reaped := make(chan error, 1)
+		go func() { reaped <- d.opts.Reaper.Run(reaping) }()
+		defer func() { stop(); err = errors.Join(err, <-reaped) }()
 	}
 
 	// Generations end by themselves, not with ctx: a reload must be able to outlive the one before.

@@ -26,6 +26,7 @@ const (
 const (
 	FeatureRegister = "register" // writes the register: send-ahead is possible
 	FeatureRecall   = "recall"   // gives unstarted attempts back
+	FeatureDump     = "dump"     // writes its stacks to stderr and dies on SIGQUIT, as Go programs do
 )
 
 // Attempt is one run of a task, as handed to a handler.

@@ -19,6 +19,7 @@ import (
 	"github.com/stemd/stem/config/env"
 	"github.com/stemd/stem/daemon"
 	"github.com/stemd/stem/daemon/worker"
+	"github.com/stemd/stem/plugin/host"
 )
 
 // Exit codes.
@@ -76,7 +77,7 @@ func (p *program) run(ctx context.Context) int {
 		fmt.Fprintf(p.stdout, "ok: %d pools from %s\n", len(cfg.Pools), strings.Join(cfg.Files, ", "))
 		return exitOK
 	}
-	opts := daemon.Options{Version: version, Env: p.env, Log: p.log, Opened: p.opened(cfg), Ready: p.ready(begun)}
+	opts := daemon.Options{Version: version, Env: p.env, Log: p.log, Opened: p.opened(cfg), Ready: p.ready(begun), Reaper: host.NewReaper()}
 	d, err := daemon.New(cfg, opts)
 	if err != nil {
 		return p.fail(exitUsage, err)

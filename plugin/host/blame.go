@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,6 +31,18 @@ const (
 	causeFrame            // the process sent a frame that was refused; why says which
 )
 
+// dumps says whether the stacks at the kill are worth waiting for. After a lost lease somebody else may be running the task: then
+// nothing is.
+func (c cause) dumps() bool {
+	return c.kind == causeHard || c.kind == causeCancel && c.why == whyCancelled
+}
+
+// ownDoing says whether the process ended by something that an attempt in it did, as far as the cause tells, and not for our
+// reasons.
+func (c cause) ownDoing() bool {
+	return c.kind == causeNone || c.kind == causeBroken || c.kind == causeFrame
+}
+
 // death is all that is known of the end of a process.
 type death struct {
 	pid     int
@@ -38,6 +51,7 @@ type death struct {
 	signal  syscall.Signal // 0: it exited
 	oom     bool           // evidence that the kernel killed it for memory
 	words   string         // last words
+	dump    string         // stacks of its goroutines before the kill; empty: none
 	at      time.Time
 	drained bool // it was asked to end
 	// entries is the register, nil when the plugin keeps none.
@@ -45,26 +59,47 @@ type death struct {
 }
 
 // blame says how each attempt that a dead process held has ended. With a register exactly those running are to blame; done but
-// unreported and unstarted ones run again and spend no attempt. When several run in a shared process that died by itself, each
-// of them counts as crashed: nobody can tell them apart from here. Without a register nothing is sent ahead, so all that are held
-// count as running.
-func blame(d death, lost []*held) []plugin.Outcome {
-	slices.SortFunc(lost, func(a, b *held) int { return int(a.seq) - int(b.seq) })
-	if d.cause.kind == causeFrame && !slices.ContainsFunc(lost, func(h *held) bool { return d.state(h) == register.Running }) {
-		// The handler has returned and what it returned is what was refused: running it again would do so again.
-		d.entries = maps.Clone(d.entries)
-		for seq, e := range d.entries {
-			if e.State == register.Done {
-				e.State = register.Running
-				d.entries[seq] = e
-			}
+// unreported and unstarted ones run again and spend no attempt. Without a register nothing is sent ahead, so all that are held
+// count as running. When several ran in a process that died by itself, nobody can tell which one did it: they are suspects, have
+// not ended, and must each run alone. So must one that had returned for the second time without its outcome arriving: it may be
+// what it left running that kills its processes. Alone, it is to blame even if it had returned.
+func blame(d death, lost []*held) (ended []plugin.Outcome, suspects []*held) {
+	slices.SortFunc(lost, func(a, b *held) int { return cmp.Compare(a.seq, b.seq) })
+	// The handler of a refused frame may have returned: running it again would send it again.
+	refused := d.cause.kind == causeFrame && d.running(lost) == 0
+	doubt := false
+	d.entries = maps.Clone(d.entries)
+	for _, h := range lost {
+		if d.state(h) == register.Done && (refused || d.cause.ownDoing() && (h.alone || h.again)) {
+			e := d.entries[h.seq]
+			e.State = register.Running
+			d.entries[h.seq] = e
+			doubt = doubt || h.again && !h.alone
 		}
 	}
-	out := make([]plugin.Outcome, 0, len(lost))
+	doubt = (doubt || d.running(lost) > 1) && d.cause.ownDoing() && !d.asked()
+	ended = make([]plugin.Outcome, 0, len(lost))
 	for _, h := range lost {
-		out = append(out, d.end(h))
+		if doubt && d.state(h) == register.Running {
+			suspects = append(suspects, h)
+		} else {
+			ended = append(ended, d.end(h))
+		}
 	}
-	return out
+	return ended, suspects
+}
+
+// asked says whether the process ended because it was asked to.
+func (d death) asked() bool { return d.drained && d.signal == 0 && d.exit == "exit status 0" }
+
+// running counts the attempts whose handlers ran at the death.
+func (d death) running(lost []*held) (n int) {
+	for _, h := range lost {
+		if d.state(h) == register.Running {
+			n++
+		}
+	}
+	return n
 }
 
 // state of an attempt at the death; Free: it had not started.
@@ -88,12 +123,12 @@ func (d death) end(h *held) plugin.Outcome {
 	switch {
 	case d.cause.kind == causeCancel && h.seq == d.cause.seq:
 		return d.forced(h, state)
-	case d.cause.kind == causeStop, d.drained && d.signal == 0 && d.exit == "exit status 0":
+	case d.cause.kind == causeStop, d.asked():
 		return notRun(h, stem.ClassDrain, "stopped for a shutdown", d.pid)
 	case state == register.Done:
 		return notRun(h, stem.ClassCollateral, "it had returned, but its process died before the outcome arrived", d.pid)
 	case state == register.Free:
-		return notRun(h, stem.ClassCollateral, "its process died before it started", d.pid)
+		return notRun(h, stem.ClassCollateral, "its process died before it started, or before its outcome arrived", d.pid)
 	}
 	switch d.cause.kind {
 	case causeHard:

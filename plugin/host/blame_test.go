@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -29,15 +30,19 @@ func fiveHeld() ([]*held, map[uint64]register.Entry) {
 	}
 }
 
-// verdicts writes outcomes as "class" for failures and "(class)" for attempts that do not count.
-func verdicts(out []plugin.Outcome) string {
-	var words []string
+// verdicts writes, in the order of the attempts, "class" for failures, "(class)" for attempts that do not count and "?" for
+// suspects.
+func verdicts(out []plugin.Outcome, suspects []*held) string {
+	words := make([]string, len(out)+len(suspects))
 	for _, o := range out {
 		word := string(o.Error.Class)
 		if o.Kind == plugin.NotRun {
 			word = "(" + word + ")"
 		}
-		words = append(words, word)
+		words[o.Attempt.ID[0]-'1'] = word
+	}
+	for _, h := range suspects {
+		words[h.ID[0]-'1'] = "?"
 	}
 	return strings.Join(words, " ")
 }
@@ -49,10 +54,10 @@ func TestBlameFallsOnWhatTheRegisterSaysRan(t *testing.T) {
 	}{
 		"a crash": {
 			func(d *death) { d.signal, d.exit = syscall.SIGSEGV, "signal: segmentation fault" },
-			"(collateral) crash crash (collateral) (collateral)",
+			"(collateral) ? ? (collateral) (collateral)",
 		},
-		"an exit":         {func(d *death) { d.exit = "exit status 1" }, "(collateral) exit exit (collateral) (collateral)"},
-		"an OOM kill":     {func(d *death) { d.signal, d.oom = syscall.SIGKILL, true }, "(collateral) oom oom (collateral) (collateral)"},
+		"an exit":         {func(d *death) { d.exit = "exit status 1" }, "(collateral) ? ? (collateral) (collateral)"},
+		"an OOM kill":     {func(d *death) { d.signal, d.oom = syscall.SIGKILL, true }, "(collateral) ? ? (collateral) (collateral)"},
 		"a hard limit":    {func(d *death) { d.cause = cause{kind: causeHard, seq: 3} }, "(collateral) (collateral) timeout (collateral) (collateral)"},
 		"a forced cancel": {func(d *death) { d.cause = cause{kind: causeCancel, seq: 2, why: "cancelled"} }, "(collateral) cancelled (collateral) (collateral) (collateral)"},
 		"a forced cancel of one not started": {
@@ -68,9 +73,9 @@ func TestBlameFallsOnWhatTheRegisterSaysRan(t *testing.T) {
 		},
 		"a crash while it was ending": {
 			func(d *death) { d.drained, d.signal = true, syscall.SIGSEGV },
-			"(collateral) crash crash (collateral) (collateral)",
+			"(collateral) ? ? (collateral) (collateral)",
 		},
-		"a frame that was refused while others run": {func(d *death) { d.cause.kind = causeFrame }, "(collateral) crash crash (collateral) (collateral)"},
+		"a frame that was refused while others run": {func(d *death) { d.cause.kind = causeFrame }, "(collateral) ? ? (collateral) (collateral)"},
 		"a frame that was refused when nothing runs": {
 			func(d *death) {
 				d.cause.kind = causeFrame
@@ -79,34 +84,85 @@ func TestBlameFallsOnWhatTheRegisterSaysRan(t *testing.T) {
 			},
 			"crash (collateral) (collateral) (collateral) (collateral)",
 		},
+		"a crash while one runs": {
+			func(d *death) { d.signal = syscall.SIGSEGV; delete(d.entries, 3) },
+			"(collateral) crash (collateral) (collateral) (collateral)",
+		},
+		"an OOM kill while one runs": {
+			func(d *death) { d.signal, d.oom = syscall.SIGKILL, true; delete(d.entries, 3) },
+			"(collateral) oom (collateral) (collateral) (collateral)",
+		},
+		"a crash while none runs": {
+			func(d *death) { d.signal = syscall.SIGSEGV; delete(d.entries, 2); delete(d.entries, 3) },
+			"(collateral) (collateral) (collateral) (collateral) (collateral)",
+		},
+		"a process that outlived its session": {func(d *death) { d.cause.kind = causeBroken }, "(collateral) ? ? (collateral) (collateral)"},
 		"a crash with no register": {
 			func(d *death) { d.signal, d.entries = syscall.SIGSEGV, nil },
-			"crash crash crash crash crash",
+			"? ? ? ? ?",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lost, entries := fiveHeld()
 			d := death{pid: 7, at: noon, entries: entries, words: "boom"}
 			c.change(&d)
-			out := blame(d, lost)
-			if got := verdicts(out); got != c.want {
+			out, suspects := blame(d, lost)
+			if got := verdicts(out, suspects); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			for i, o := range out {
-				if want := string(rune('1' + i)); o.Attempt.ID != want {
-					t.Errorf("outcome %d is of attempt %s", i, o.Attempt.ID)
-				}
+			for _, o := range out {
 				if o.Pid != 7 || o.Kind == plugin.Failure && o.Started.IsZero() && o.Error.Class != stem.ClassCancelled {
-					t.Errorf("outcome %d has no pid or start: %+v", i, o)
+					t.Errorf("outcome of %s has no pid or start: %+v", o.Attempt.ID, o)
 				}
 			}
 		})
 	}
 }
 
+func TestWhoReturnsAndDiesAgainAndAgainIsSuspected(t *testing.T) {
+	crash := death{pid: 7, at: noon, signal: syscall.SIGSEGV, exit: "signal: segmentation fault"}
+	one := func(state register.State) (*held, death) {
+		d := crash
+		d.entries = map[uint64]register.Entry{1: {Seq: 1, State: state, Started: noon}}
+		return &held{seq: 1, Attempt: plugin.Attempt{ID: "1"}}, d
+	}
+	var w ward
+	for i, want := range []string{"(collateral)", "?"} {
+		h, d := one(register.Done)
+		w.recall(d, []*held{h})
+		if got := verdicts(blame(d, []*held{h})); got != want {
+			t.Errorf("death %d: got %s, want %s", i, got, want)
+		}
+	}
+	for _, state := range []register.State{register.Done, register.Running} {
+		h, d := one(state)
+		h.alone = true
+		w.recall(d, []*held{h})
+		if got := verdicts(blame(d, []*held{h})); got != "crash" {
+			t.Errorf("alone in state %d: got %s", state, got)
+		}
+	}
+	h, d := one(register.Done)
+	d.cause.kind = causeHard // killed by us, for another's limit
+	for range 3 {
+		w.recall(d, []*held{h})
+		if got := verdicts(blame(d, []*held{h})); got != "(collateral)" {
+			t.Errorf("after a kill of ours: got %s", got)
+		}
+	}
+	for n := range 2 * maxReturned {
+		h, d := one(register.Done)
+		h.ID = fmt.Sprint(n)
+		w.recall(d, []*held{h})
+	}
+	if len(w.returned) > maxReturned {
+		t.Errorf("%d are remembered, want at most %d", len(w.returned), maxReturned)
+	}
+}
+
 func TestATimeoutSaysItsLimitAndWhatItTook(t *testing.T) {
 	lost, entries := fiveHeld()
-	out := blame(death{pid: 7, at: noon, cause: cause{kind: causeHard, seq: 3}, entries: entries}, lost)
+	out, _ := blame(death{pid: 7, at: noon, cause: cause{kind: causeHard, seq: 3}, entries: entries}, lost)
 	if got, want := out[2].Error.Message, "hard limit 1s exceeded; killed pid 7 after 2.000s"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -25,10 +25,16 @@ var _ runner.Runner = (*child)(nil)
 type child struct {
 	cmd     *exec.Cmd
 	spawner *spawner
+	reaper  *Reaper
 	out     *output
 	born    func(processID)
-	limit   context.Context // when it ends before disarm, the process is killed: it did not become ready in time
-	disarm  func() bool     // set by Start
+	// extra ends what only a resource group of the process knows of; called with every kill and after the death; nil: none.
+	extra func()
+	dir   string // private directory, the mark of its descendants
+	// verified is the program that was compared with its pin, to be started instead of whatever its path leads to; nil: the path.
+	verified *os.File
+	limit    context.Context // when it ends before disarm, the process is killed: it did not become ready in time
+	disarm   func() bool     // set by Start
 
 	stdout    *io.PipeReader // the handshake line for go-plugin, then EOF
 	handshake *handshake
@@ -41,16 +47,17 @@ type child struct {
 	mu     sync.Mutex
 	pid    int  // 0: not started
 	killed bool // we sent SIGKILL
+	asked  bool // we sent SIGQUIT, for its stacks, while it was alive
 	reaped bool // the pid may belong to somebody else from here on
 }
 
 // newChild returns a child without a command yet; born is told of its process as soon as there is one.
-func newChild(s *spawner, out *output, born func(processID)) *child {
+func newChild(s *spawner, reaper *Reaper, dir string, out *output, born func(processID)) *child {
 	r, w := io.Pipe()
 	return &child{
 		// Stdin stays nil: /dev/null.
 		cmd:     &exec.Cmd{SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}},
-		spawner: s, out: out, born: born, stdout: r, handshake: &handshake{pipe: w, next: out.stdout}, dead: make(chan struct{}),
+		spawner: s, reaper: reaper, dir: dir, out: out, born: born, stdout: r, handshake: &handshake{pipe: w, next: out.stdout}, dead: make(chan struct{}),
 	}
 }
 
@@ -82,7 +89,7 @@ func (c *child) Start(context.Context) error {
 	var drains sync.WaitGroup
 	ended := make(chan struct{})
 	drains.Go(func() { drain(outR, c.handshake, ended); c.handshake.close() })
-	drains.Go(func() { drain(errR, c.out.stderr, ended) })
+	drains.Go(func() { drain(errR, c.out.dump, ended) })
 	go func() {
 		c.wait()
 		close(ended)
@@ -104,11 +111,16 @@ func (c *child) wait() {
 	}
 	c.died = time.Now()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	_ = unix.Kill(-c.id.Pid, unix.SIGKILL)
 	_ = c.cmd.Wait() // stdout and stderr are files: it copies nothing and waits for nobody else
 	c.state = c.cmd.ProcessState
 	c.reaped = true
+	c.mu.Unlock()
+	c.reaper.waited(c.id.Pid)
+	c.reaper.end(c.dir)
+	if c.extra != nil {
+		c.extra()
+	}
 }
 
 // kill sends SIGKILL to the process group; a dead process is left alone.
@@ -117,18 +129,41 @@ func (c *child) kill() {
 	defer c.mu.Unlock()
 	if c.pid != 0 && !c.reaped {
 		_ = unix.Kill(-c.pid, unix.SIGKILL)
+		if c.extra != nil {
+			c.extra()
+		}
 		c.killed = true
 	}
+}
+
+// killWithDump has a Go runtime write the stacks of all goroutines, which ends it, and kills the group when that takes longer
+// than patience. It does not wait. Only the process itself is asked: to its children the signal means something else.
+func (c *child) killWithDump(patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pid == 0 || c.reaped || c.deadLocked() {
+		return
+	}
+	c.out.dump.begin()
+	c.asked = unix.Kill(c.pid, unix.SIGQUIT) == nil
+	time.AfterFunc(patience, c.kill)
+}
+
+// deadLocked says whether the process is dead already, of whatever, though nobody has waited for it; the caller holds the lock.
+func (c *child) deadLocked() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, c.pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo != 0
 }
 
 // started says whether the process ever was.
 func (c *child) started() bool { return c.ID() != "" }
 
-// killedByUs says whether our SIGKILL was its end and not something before it. Only after dead.
+// killedByUs says whether our signal was its end and not something before it. Only after dead.
 func (c *child) killedByUs() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.killed && c.signal() == syscall.SIGKILL
+	return c.asked || c.killed && c.signal() == syscall.SIGKILL
 }
 
 // exit says in words how the process ended: "exit status 3", "signal: segmentation fault". Only after dead.

@@ -33,6 +33,8 @@ type Config struct {
 	Config    []byte // the plugin's own config block as JSON
 	Worker    string // worker name told to the plugin
 	MaxResult int    // bytes; stem.MaxResult
+
+	Reaper *Reaper // the program's; nil: processes that leave their group outlive their plugin until the next Sweep
 }
 
 // leastAhead hides the round trip to a process of one slot: of tasks that take fastEnough it is 160 ms of work. For a shared process

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -100,7 +101,7 @@ type service struct {
 func (p *service) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
 	m := &pluginv1.Manifest{
 		Name: "fixture", Version: p.version, Protocol: plugin.ProtocolVersion, Sdk: "test",
-		Features: []string{plugin.FeatureRegister, plugin.FeatureRecall},
+		Features: []string{plugin.FeatureRegister, plugin.FeatureRecall, plugin.FeatureDump},
 		Tasks:    []*pluginv1.TaskSpec{{Name: "noop", Options: &taskv1.Options{Queue: proto.String("q")}}},
 	}
 	if p.mode == "plain" {
@@ -248,6 +249,10 @@ func (p *service) run(ctx context.Context, slot int, d *pluginv1.Delivery) []*pl
 		}
 	}()
 	o.FinishedAt = time.Now().UnixMicro()
+	if string(d.Body) == "late-exit" && p.register != nil {
+		p.register.End(slot)
+		os.Exit(5)
+	}
 	if strings.HasPrefix(d.Queue, "twice") {
 		return []*pluginv1.Outcome{o, o, {Seq: 1 << 40}}
 	}
@@ -298,6 +303,16 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		for {
 			_ = name
 		}
+	case "deaf": // to the request for its stacks
+		signal.Ignore(syscall.SIGQUIT)
+		select {}
+	case "late-exit": // see run: after it returned, before its outcome is sent
+		return nil
+	case "orphan": // a process whose parent is gone, and which ends by itself
+		cmd := exec.Command("/bin/sh", "-c", "setsid sh -c 'echo $$; exec sleep 0.2' & exit")
+		var err error
+		o.Result, err = cmd.Output()
+		return err
 	case "sleep": // heeds its context
 		n, _ := time.ParseDuration(arg)
 		select {

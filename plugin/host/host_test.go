@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 2 && os.Args[1] == "host":
 		victim(os.Args[2])
 	default:
+		// A program built with the race detector stays for a second at its end otherwise.
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 		goleak.VerifyTestMain(m)
 	}
 }
@@ -66,7 +68,7 @@ func (s *sink) Done(outcomes []plugin.Outcome) {
 	s.note(func() {
 		s.outcomes = append(s.outcomes, outcomes...)
 		for _, o := range outcomes {
-			s.byID[o.Attempt.ID]++
+			s.byID[fmt.Sprintf("%s, epoch %d", o.Attempt.ID, o.Attempt.Epoch)]++
 		}
 	})
 }
@@ -154,7 +156,7 @@ func start(t testing.TB, mode string, change func(*host.Config)) *rig {
 	t.Helper()
 	cfg := host.Config{
 		Name: "media", Command: []string{os.Args[0], mode}, Dir: shortDir(t), Processes: host.Processes{Max: 1},
-		Grace: 5 * time.Second, Restart: host.Restart{Delay: 20 * time.Millisecond, MaxDelay: 50 * time.Millisecond, Attempts: 2},
+		Env: []string{"GORACE"}, Grace: 5 * time.Second, Restart: host.Restart{Delay: 20 * time.Millisecond, MaxDelay: 50 * time.Millisecond, Attempts: 2},
 	}
 	if change != nil {
 		change(&cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,8 +47,12 @@ func (grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *gr
 func (p *Pool) launch(ctx context.Context) (*process, error) {
 	timeout, cancel := context.WithTimeout(ctx, p.cfg.Start)
 	defer cancel()
-	if err := p.verify(); err != nil {
+	verified, err := p.verify()
+	if err != nil {
 		return nil, err
+	}
+	if verified != nil {
+		defer func() { _ = verified.Close() }()
 	}
 	dir, err := p.dir.child()
 	if err == nil {
@@ -57,6 +62,7 @@ func (p *Pool) launch(ctx context.Context) (*process, error) {
 		return nil, &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "has no private directory", Err: err}
 	}
 	proc := newProcess(p, dir)
+	proc.child.verified = verified
 	if err := proc.connect(timeout); err != nil {
 		proc.abandon()
 		if ctx.Err() != nil {
@@ -67,39 +73,47 @@ func (p *Pool) launch(ctx context.Context) (*process, error) {
 	return proc, nil
 }
 
-// verify compares the program with its pin.
-func (p *Pool) verify() error {
+// verify compares the program with its pin and returns it open, so that what is started is what was read: the path may be given
+// to another file meanwhile. Nil without a pin, and for scripts, which their interpreter opens by path.
+func (p *Pool) verify() (*os.File, error) {
 	if p.cfg.SHA256 == "" {
-		return nil
+		return nil, nil
 	}
+	fail := func(what string, err error) (*os.File, error) {
+		return nil, &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: what, Err: err}
+	}
+	const unreadable = "can not be read to verify its sha256"
 	path, err := exec.LookPath(p.cfg.Command[0])
-	var sum string
-	if err == nil {
-		sum, err = fileSum(path)
+	if err != nil {
+		return fail(unreadable, err)
 	}
-	switch {
-	case err != nil:
-		return &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "can not be read to verify its sha256", Err: err}
-	case sum != p.cfg.SHA256:
-		return &startError{
-			Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "is not the pinned build",
-			Err: fmt.Errorf("its sha256 is %s, the configuration wants %s: install that build or update sha256", sum, p.cfg.SHA256),
-		}
-	}
-	return nil
-}
-
-func fileSum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return fail(unreadable, err)
 	}
-	defer func() { _ = f.Close() }()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	sum, script, err := fileSum(f)
+	switch {
+	case err != nil:
+		_ = f.Close()
+		return fail(unreadable, err)
+	case sum != p.cfg.SHA256:
+		_ = f.Close()
+		return fail("is not the pinned build",
+			fmt.Errorf("its sha256 is %s, the configuration wants %s: install that build or update sha256", sum, p.cfg.SHA256))
+	case script:
+		return nil, f.Close()
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return f, nil
+}
+
+func fileSum(r io.Reader) (sum string, script bool, err error) {
+	h, head := sha256.New(), make([]byte, 2)
+	n, err := io.ReadFull(r, head)
+	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		h.Write(head[:n])
+		_, err = io.Copy(h, r)
+	}
+	return hex.EncodeToString(h.Sum(nil)), string(head) == "#!", err
 }
 
 // connect brings the process from exec to ready.
@@ -167,6 +181,9 @@ func (c *child) prepare(ctx context.Context, cfg Config, dir string, handshake [
 		return err
 	}
 	c.cmd.Path, c.cmd.Args = path, cfg.Command
+	if c.verified != nil {
+		c.cmd.Path = fmt.Sprintf("/proc/self/fd/%d", c.verified.Fd())
+	}
 	c.cmd.Env = environment(cfg, dir, handshake, os.LookupEnv)
 	c.limit = ctx
 	return nil

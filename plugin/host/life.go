@@ -41,7 +41,14 @@ func (p *process) serve(ctx context.Context) death {
 	p.closeSession()
 	d := p.inquest(drained)
 	lost := p.takeAll()
-	if outcomes := blame(d, lost); len(outcomes) > 0 {
+	p.pool.ward.recall(d, lost)
+	outcomes, suspects := blame(d, lost)
+	if len(suspects) > 0 {
+		p.pool.log.Warn("process died with several tasks running: each runs once more, alone, to find out which it was",
+			"pid", d.pid, "how", d.exit, "tasks", len(suspects))
+		p.pool.suspect(suspects)
+	}
+	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)
 	}
 	p.clean()
@@ -94,7 +101,7 @@ func (p *process) closeSession() {
 func (p *process) inquest(drained bool) death {
 	c := p.child
 	d := death{
-		pid: c.id.Pid, exit: c.exit(), signal: c.signal(), words: c.out.tail.words(), at: c.died,
+		pid: c.id.Pid, exit: c.exit(), signal: c.signal(), words: c.out.tail.words(), dump: c.out.dump.text(), at: c.died,
 		drained: drained, entries: p.entries(),
 	}
 	p.mu.Lock()

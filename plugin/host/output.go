@@ -126,15 +126,19 @@ func (h *handshake) text() string {
 type output struct {
 	stdout, stderr *lines
 	tail           *tail
+	dump           *dump // before stderr, for the pipe
 }
 
 // newOutput calls emit with each line, from several goroutines.
 func newOutput(emit func(line string)) *output {
 	t := &tail{}
-	return &output{stdout: &lines{emit: emit}, stderr: &lines{emit: emit, tail: t}, tail: t}
+	o := &output{stdout: &lines{emit: emit}, stderr: &lines{emit: emit, tail: t}, tail: t}
+	o.dump = &dump{next: o.stderr}
+	return o
 }
 
 func (o *output) flush() {
+	o.dump.finish()
 	o.stdout.flush()
 	o.stderr.flush()
 }

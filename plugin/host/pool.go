@@ -19,6 +19,7 @@ type Pool struct {
 	sink   plugin.Sink
 	log    hclog.Logger
 	speeds *speeds
+	ward   ward
 
 	// Set by Run before any process.
 	dir     *directory
@@ -56,7 +57,7 @@ func (p *Pool) Run(ctx context.Context) (err error) {
 			err = fmt.Errorf("plugin %s: %w", p.cfg.Name, gone)
 		}
 	}()
-	p.spawner = newSpawner()
+	p.spawner = newSpawner(p.cfg.Reaper)
 	defer p.spawner.stop()
 	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
@@ -68,6 +69,7 @@ func (p *Pool) Run(ctx context.Context) (err error) {
 		posts.Go(func() { p.keep(ctx, post) })
 	}
 	posts.Wait()
+	p.discharge("stopped for a shutdown")
 	return nil
 }
 
@@ -140,6 +142,9 @@ func (p *Pool) Start(attempts []plugin.Attempt) {
 
 // Cancel cancels the attempt where it is held.
 func (p *Pool) Cancel(id string, epoch stem.Epoch, why string, force bool) {
+	if p.cancelSuspect(id, epoch, why) {
+		return
+	}
 	for _, proc := range p.processes() {
 		if proc.cancelAttempt(id, epoch, why, force) {
 			return
@@ -149,6 +154,7 @@ func (p *Pool) Cancel(id string, epoch stem.Epoch, why string, force bool) {
 
 // Recall asks all processes for what they have not started.
 func (p *Pool) Recall() {
+	p.discharge("taken back before it ran again")
 	for _, proc := range p.processes() {
 		proc.recallUnstarted()
 	}
@@ -170,6 +176,7 @@ func (p *Pool) join(proc *process) {
 	p.manifest = proc.manifest
 	p.ready = append(slices.Clone(p.ready), proc)
 	p.mu.Unlock()
+	p.isolate() // before anything else takes the room
 	p.sink.Ready()
 }
 

@@ -22,7 +22,9 @@ type held struct {
 	fast bool      // of a name that was fast when it was handed over
 	wait bool      // sent ahead: no slot was free
 	soft bool      // the soft limit was told
-	told string    // why it was cancelled
+	// alone: a suspect, by itself in its process. again: it had returned before without its outcome arriving.
+	alone, again bool
+	told         string // why it was cancelled
 }
 
 // outbox is what waits for the next frame.
@@ -64,6 +66,7 @@ type process struct {
 
 	mu      sync.Mutex
 	closed  bool // takes nothing more
+	alone   bool // kept for suspects: it takes nothing else
 	seq     uint64
 	held    map[uint64]*held
 	slow    int  // held that are not of a fast name
@@ -85,7 +88,7 @@ func newProcess(p *Pool, dir string) *process {
 	out := newOutput(func(line string) {
 		p.sink.Log(plugin.Attempt{}, plugin.LogRecord{Time: time.Now(), Message: line, Pid: proc.child.id.Pid})
 	})
-	proc.child = newChild(p.spawner, out, func(id processID) {
+	proc.child = newChild(p.spawner, p.cfg.Reaper, dir, out, func(id processID) {
 		if err := p.dir.record(id); err != nil {
 			p.log.Warn("a process is not on record: a sweep after a crash of this daemon would miss it", "pid", id.Pid, "error", err)
 		}
@@ -102,7 +105,7 @@ func (p *process) room() (room, held int) {
 }
 
 func (p *process) roomLocked() int {
-	if p.closed || p.out.drain {
+	if p.closed || p.out.drain || p.alone {
 		return 0
 	}
 	limit := p.slots
@@ -121,17 +124,8 @@ func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin
 	early := false
 	for i := range slab {
 		h := &slab[i]
-		p.seq++
-		*h = held{Attempt: attempts[i], seq: p.seq, sent: now, fast: fast[i], wait: len(p.held) >= p.slots}
-		h.due = h.firstDue()
-		if !h.due.IsZero() && (p.nextDue.IsZero() || h.due.Before(p.nextDue)) {
-			p.nextDue, early = h.due, true
-		}
-		if !h.fast {
-			p.slow++
-		}
-		p.held[h.seq] = h
-		p.out.deliver = append(p.out.deliver, h)
+		*h = held{Attempt: attempts[i], sent: now, fast: fast[i], wait: len(p.held) >= p.slots}
+		early = p.take(h) || early
 	}
 	p.mu.Unlock()
 	if n > 0 {
@@ -141,6 +135,22 @@ func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin
 		nudge(p.clock)
 	}
 	return attempts[n:]
+}
+
+// take puts an attempt into the process's hands and says whether its limits are the next to look at; the caller holds the lock.
+func (p *process) take(h *held) (early bool) {
+	p.seq++
+	h.seq = p.seq
+	h.due = h.firstDue()
+	if !h.due.IsZero() && (p.nextDue.IsZero() || h.due.Before(p.nextDue)) {
+		p.nextDue, early = h.due, true
+	}
+	if !h.fast {
+		p.slow++
+	}
+	p.held[h.seq] = h
+	p.out.deliver = append(p.out.deliver, h)
+	return early
 }
 
 // release takes an attempt out of the process's hands; the caller holds the lock.
@@ -213,15 +223,21 @@ func (p *process) beginDrain() {
 	nudge(p.wake)
 }
 
-// kill is the one way a process is killed: the first cause counts. Its attempts end when it is dead.
+// kill is the one way a process is killed: the first cause counts, and a second one does not wait for the stacks that the first
+// asked for. Its attempts end when it is dead.
 func (p *process) kill(why cause) {
 	p.mu.Lock()
-	if p.cause.kind == causeNone {
+	first := p.cause.kind == causeNone
+	if first {
 		p.cause = why
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.child.kill()
+	if first && why.dumps() && slices.Contains(p.manifest.Features, plugin.FeatureDump) {
+		p.child.killWithDump(dumpPatience)
+	} else {
+		p.child.kill()
+	}
 }
 
 // entries reads the register: by sequence number, what runs and what is done. Nil without a register.

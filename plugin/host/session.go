@@ -197,6 +197,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)
 		p.pool.sink.Ready()
+		p.pool.isolate()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 // thread that forked, not to the process: a child forked from any other goroutine would be killed when the runtime retires that
 // goroutine's thread.
 type spawner struct {
+	reaper   *Reaper // told of every process; may be nil
 	requests chan spawn
 	done     chan struct{}
 }
@@ -18,8 +19,8 @@ type spawn struct {
 	result chan error
 }
 
-func newSpawner() *spawner {
-	s := &spawner{requests: make(chan spawn), done: make(chan struct{})}
+func newSpawner(reaper *Reaper) *spawner {
+	s := &spawner{reaper: reaper, requests: make(chan spawn), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -29,7 +30,7 @@ func (s *spawner) run() {
 	// Never unlocked: the thread ends with this goroutine, after the last child.
 	runtime.LockOSThread()
 	for r := range s.requests {
-		r.result <- r.cmd.Start()
+		r.result <- s.reaper.start(r.cmd)
 	}
 }
 

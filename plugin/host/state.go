@@ -9,10 +9,14 @@ import (
 	"sync"
 
 	"github.com/stemd/stem/internal/proc"
+	"golang.org/x/sys/unix"
 )
 
 const (
 	stateFile = "pool.json"
+	// lockFile is locked as long as the owner lives. It tells the living from the dead also where the owner has another view of
+	// pids: daemons in several containers may share a directory.
+	lockFile = "owner.lock"
 	// maxBase bounds a pool's private directory: below it lie "/123456", go-plugin's "/plugin-dir1234567890" and
 	// "/plugin1234567890", and a unix socket's path has at most 107 bytes.
 	maxBase = 60
@@ -36,6 +40,7 @@ type poolState struct {
 type directory struct {
 	path string
 	base string // to be removed as well; "": not ours
+	lock *os.File
 
 	mu    sync.Mutex
 	next  int
@@ -71,7 +76,24 @@ func newDirectory(base, pool string) (d *directory, err error) {
 	if err = checkBase(d.path); err != nil {
 		return nil, err
 	}
+	if d.lock, err = lock(filepath.Join(d.path, lockFile)); err != nil {
+		return nil, err
+	}
 	return d, d.save()
+}
+
+// lock opens a file, making it if need be, and locks it until it is closed. It does not wait: a file that somebody else has
+// locked is an error.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
 }
 
 func checkBase(path string) error {
@@ -127,6 +149,9 @@ func (d *directory) save() error {
 // remove deletes the directory and all that processes left in it.
 func (d *directory) remove() error {
 	var errs []error
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
 	for _, path := range []string{d.path, d.base} {
 		if path != "" {
 			errs = append(errs, os.RemoveAll(path))

@@ -65,8 +65,11 @@ func (p *Pool) failed(at *post, err error) time.Duration {
 	if at.what = err.Error(); errors.As(err, &start) {
 		at.what = start.brief(at.failures)
 	}
-	n := at.failures
+	n, up := at.failures, len(p.ready)
 	p.mu.Unlock()
+	if up == 0 {
+		p.discharge("no process is left to run it in") // somebody else may have one
+	}
 	wait := p.backoff(n)
 	p.log.Error(err.Error()+fmt.Sprintf("; retry in %v", wait.Round(time.Millisecond)), "failures", n)
 	return wait
@@ -93,7 +96,11 @@ func (p *Pool) died(at *post, proc *process, d death) time.Duration {
 	if n > 0 {
 		wait = p.backoff(n)
 	}
-	p.log.Warn("process died", "pid", d.pid, "how", d.exit, "why", d.cause.String(), "restart_in", wait.Round(time.Millisecond))
+	p.log.Warn("process died", "pid", d.pid, "how", d.exit, "why", d.cause.String(),
+		"restart_in", wait.Round(time.Millisecond))
+	if d.dump != "" {
+		p.log.Info("its goroutines before the kill", "pid", d.pid, "stacks", len(d.dump))
+	}
 	return wait
 }
 
@@ -120,6 +127,7 @@ func (p *Pool) Stats() stem.HeartbeatPool {
 		s.Pids = append(s.Pids, proc.child.id.Pid)
 		s.Inflight += held
 	}
+	s.Inflight += p.ward.size()
 	return s
 }
 

@@ -44,6 +44,11 @@ func Sweep(dir string) (killed int, err error) {
 		if proc.Alive(state.Owner.Pid, state.Owner.Start) {
 			continue
 		}
+		held, err := lock(filepath.Join(filepath.Dir(file), lockFile))
+		if err != nil {
+			continue // its owner lives where we do not see it, or somebody else is sweeping it
+		}
+		defer func() { _ = held.Close() }()
 		killed += sweepPool(filepath.Dir(file), state)
 		errs = append(errs, os.RemoveAll(filepath.Dir(file)))
 	}

@@ -13,7 +13,7 @@ import (
 func (p *Plugin) manifest() *pluginv1.Manifest {
 	m := &pluginv1.Manifest{
 		Name: p.name, Version: p.version, Protocol: plugin.ProtocolVersion, Sdk: "go/" + Version,
-		Features: []string{plugin.FeatureRegister, plugin.FeatureRecall}, ConfigSchema: p.configSchema,
+		Features: []string{plugin.FeatureRegister, plugin.FeatureRecall, plugin.FeatureDump}, ConfigSchema: p.configSchema,
 	}
 	for _, h := range p.order {
 		m.Tasks = append(m.Tasks, &pluginv1.TaskSpec{

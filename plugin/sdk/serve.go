@@ -25,6 +25,9 @@ const (
 	maxFrame = 8 << 20
 	// parentPoll is how often the process looks whether its host is still its parent.
 	parentPoll = time.Second
+	// unattended is how long the process waits for a session. A host opens it right after the handshake; one that died before the
+	// process first looked who its parent is would never be missed.
+	unattended = time.Minute
 	// lastWords is how long the process stays after its session ended, for the end to reach the host.
 	lastWords = 100 * time.Millisecond
 )
@@ -35,15 +38,19 @@ func Serve(p *Plugin) {
 		fmt.Fprint(os.Stderr, p.usage(os.Args[0]))
 		os.Exit(1)
 	}
-	// The host decides when this process ends. A SIGTERM to the service's group must not end running tasks, and neither must a
-	// line written to a pipe whose host is gone.
-	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE)
+	// The host decides when this process ends. A signal to the service's group must not end running tasks, and neither must a line
+	// written to a pipe whose host is gone. They are caught and not ignored: programs that handlers start would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	go exitWithParent(os.Getppid())
+	unused := time.AfterFunc(unattended, func() { os.Exit(1) })
 	service := NewService(p, func() { time.AfterFunc(lastWords, func() { os.Exit(0) }) })
 	// go-plugin puts pipes in place of os.Stdout and os.Stderr, into a stream that a killed process never finishes. What handlers
 	// print goes to the real standard error instead, whose end the host keeps as the process's last words.
 	words := os.Stderr
-	service.began = func() { os.Stdout, os.Stderr = words, words }
+	service.began = func() {
+		unused.Stop()
+		os.Stdout, os.Stderr = words, words
+	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion: plugin.ProtocolVersion, MagicCookieKey: plugin.CookieKey, MagicCookieValue: plugin.CookieValue,
