@@ -261,13 +261,26 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 	return lost, err
 }
 
+// What an owner has leased, and what was and nobody took over: both are few, however many wait.
+const (
+	releaseLeased = "UPDATE tasks INDEXED BY tasks_leased " + release + " AND state = 2"
+	releaseLeft   = "UPDATE tasks INDEXED BY tasks_left " + release + " AND state = 0"
+	release       = "SET state = 0, owner = NULL, redeliveries = redeliveries + 1, updated = ? WHERE owner = ? AND ns = ?"
+)
+
 // ReleaseOwner implements stem.Takeover.
 func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
-	var n int64
-	err := b.write(ctx, "release owner", func(tx *tx) (err error) {
-		n, err = tx.change(`UPDATE tasks SET state = 0, owner = NULL, redeliveries = redeliveries + 1, updated = ?
-			WHERE owner = ? AND ns = ? AND state IN (0, 2)`, tx.us, owner, b.ns)
-		return err
+	sum := 0
+	err := b.write(ctx, "release owner", func(tx *tx) error {
+		sum = 0
+		for _, query := range []string{releaseLeased, releaseLeft} {
+			n, err := tx.change(query, tx.us, owner, b.ns)
+			if err != nil {
+				return err
+			}
+			sum += int(n)
+		}
+		return nil
 	})
-	return int(n), err
+	return sum, err
 }

@@ -154,6 +154,12 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 	return page, err
 }
 
+// unclaimed is tasks of a queue that nobody holds; each state has an index of its own.
+const unclaimed = "SELECT " + columns + ` FROM tasks WHERE seq IN (
+	SELECT * FROM (SELECT seq FROM tasks WHERE queue = ?1 AND state = 0 LIMIT ?3)
+	UNION ALL SELECT * FROM (SELECT seq FROM tasks WHERE queue = ?1 AND state = 1 LIMIT ?3)
+	UNION ALL SELECT * FROM (SELECT seq FROM tasks WHERE queue = ?1 AND state = 2 AND until <= ?2 LIMIT ?3)) LIMIT ?3`
+
 // purgeSlice is how many tasks one transaction of Purge deletes.
 const purgeSlice = 500
 
@@ -178,7 +184,7 @@ func (b *broker) Purge(ctx context.Context, name string) (int, error) {
 }
 
 func (b *broker) purge(tx *tx, queue int64, name string) (int, error) {
-	gone, err := tx.tasks("SELECT "+columns+" FROM tasks WHERE queue = ? AND (state IN (0, 1) OR until <= ?) LIMIT ?", queue, tx.us, purgeSlice)
+	gone, err := tx.tasks(unclaimed, queue, tx.us, purgeSlice)
 	if err != nil {
 		return 0, err
 	}

@@ -64,6 +64,6 @@ func (d *db) renew(tx *tx, seq int64) error {
 
 // unreserve gives up the key of a task that ended.
 func (d *db) unreserve(tx *tx, id string) error {
-	_, err := tx.change("DELETE FROM uniques WHERE ns = ? AND id = ?", d.ns, id)
+	_, err := tx.change("DELETE FROM uniques INDEXED BY uniques_id WHERE ns = ? AND id = ?", d.ns, id)
 	return err
 }
