@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -18,18 +19,16 @@ type block struct {
 	l        *loader
 	body     *hclsyntax.Body
 	title    string // `plugin "media"`
-	path     string // "plugin.media", for what must not be shown
-	once     bool   // definitions are unique over all files
+	shown    *shown
+	once     bool // definitions are unique over all files
 	reserved []string
 	known    []string
 	eval     *hcl.EvalContext
 }
 
-func (l *loader) open(body *hclsyntax.Body, title, path string) *block {
-	return &block{l: l, body: body, title: title, path: path, eval: l.functions(body.SrcRange.Filename)}
+func (l *loader) open(body *hclsyntax.Body, title string, s *shown) *block {
+	return &block{l: l, body: body, title: title, shown: s, eval: l.functions(body.SrcRange.Filename)}
 }
-
-func (b *block) at(name string) string { return strings.TrimPrefix(b.path+"."+name, ".") }
 
 // attr evaluates an attribute; nil: it is absent or wrong.
 func (b *block) attr(name string) (*hclsyntax.Attribute, cty.Value) {
@@ -46,10 +45,7 @@ func (b *block) attr(name string) (*hclsyntax.Attribute, cty.Value) {
 	if diags.HasErrors() {
 		return nil, cty.NilVal
 	}
-	if len(calls(a.Expr)) > 0 {
-		r := a.Expr.Range()
-		b.l.config.written[b.at(name)] = string(r.SliceBytes(b.l.sources[r.Filename]))
-	}
+	b.shown.attrs = append(b.shown.attrs, shownAttr{name, v, b.l.written(a)})
 	return a, v
 }
 
@@ -63,8 +59,25 @@ func (b *block) first(what string, r hcl.Range) bool {
 	return true
 }
 
+// written is the expression of a value that comes from elsewhere and is not for showing, else empty.
+func (l *loader) written(a *hclsyntax.Attribute) string {
+	if len(calls(a.Expr)) == 0 {
+		return ""
+	}
+	r := a.Expr.Range()
+	return string(r.SliceBytes(l.sources[r.Filename]))
+}
+
+// wrong complains of an attribute's value. A value that is not for showing is named by its expression.
 func (b *block) wrong(a *hclsyntax.Attribute, format string, args ...any) {
-	b.l.complain(a.Expr.Range(), "%s in %s: %s", a.Name, b.title, fmt.Sprintf(format, args...))
+	why := fmt.Sprintf(format, args...)
+	if written := b.l.written(a); written != "" {
+		if v, diags := a.Expr.Value(b.eval); !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() && v.AsString() != "" {
+			why = strings.ReplaceAll(why, strconv.Quote(v.AsString()), written)
+			why = strings.ReplaceAll(why, v.AsString(), written)
+		}
+	}
+	b.l.complain(a.Expr.Range(), "%s in %s: %s", a.Name, b.title, why)
 }
 
 func (b *block) text(name string, dst *string) *hclsyntax.Attribute {
@@ -161,8 +174,8 @@ func (b *block) block(kind string, read func(*block)) {
 			continue
 		}
 		before = inner
-		ib := b.l.open(inner.Body, kind, b.at(kind))
-		if b.path != "" {
+		ib := b.l.open(inner.Body, kind, b.shown.once(kind))
+		if b.shown.kind != "" {
 			ib.title = kind + " of " + b.title
 		}
 		read(ib)
@@ -196,7 +209,7 @@ func (b *block) labelled(kind string, read func(label string, at hcl.Range, b *b
 			continue
 		}
 		before[label] = inner.DefRange()
-		ib := b.l.open(inner.Body, title, b.at(kind+"."+label))
+		ib := b.l.open(inner.Body, title, b.shown.in(kind, label))
 		read(label, inner.DefRange(), ib)
 		ib.close()
 	}

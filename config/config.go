@@ -28,8 +28,7 @@ type Config struct {
 	Shutdown    worker.Shutdown
 	Pools       []Pool // by name
 
-	// written keeps the text of expressions that take a value from elsewhere, by path: such values are never shown.
-	written map[string]string
+	shown *shown
 }
 
 // Store is one store block.

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -114,44 +113,6 @@ func TestTheEnvironmentStandsInForWhatTheFileLeavesOut(t *testing.T) {
 	cfg, err := config.Load(func(name string) string { return vars[name] }, dir)
 	if err != nil || cfg.Broker.URL != "memory://" || cfg.Node != "mine" || cfg.Namespace != "blue" {
 		t.Errorf("got %+v, %v", cfg, err)
-	}
-}
-
-func TestSecretsAreNeverShown(t *testing.T) {
-	dir := write(t, &txtar.Archive{Files: []txtar.File{
-		{Name: "a.hcl", Data: []byte(`
-broker { url = "redis://me:hunter2@host/0" }
-results { url = env("RESULTS") }
-plugin "m" {
-  command = ["/m", file("token")]
-  config {
-    password = env("SECRET")
-  }
-}
-`)},
-		{Name: "token", Data: []byte("swordfish\n")},
-	}})
-	vars := map[string]string{"RESULTS": "redis://me:opensesame@host/1", "SECRET": "xyzzy"}
-	cfg, err := config.Load(func(name string) string { return vars[name] }, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cfg.Pools[0].Host.Command[1] != "swordfish" || string(cfg.Pools[0].Host.Config) != `{"password":"xyzzy"}` {
-		t.Fatalf("values were not read: %+v", cfg.Pools[0].Host)
-	}
-	var shown bytes.Buffer
-	if err := cfg.Show(&shown); err != nil {
-		t.Fatal(err)
-	}
-	for _, secret := range []string{"hunter2", "opensesame", "swordfish", "xyzzy"} {
-		if strings.Contains(shown.String(), secret) {
-			t.Errorf("%q is shown:\n%s", secret, shown.String())
-		}
-	}
-	for _, want := range []string{`env("RESULTS")`, `file("token")`, `plugin "m" {`} {
-		if !strings.Contains(shown.String(), want) {
-			t.Errorf("%s is missing:\n%s", want, shown.String())
-		}
 	}
 }
 

@@ -85,12 +85,13 @@ func (l *loader) adopt(diags hcl.Diagnostics) {
 	}
 }
 
+// line is a line of source without what looks like a secret.
 func (l *loader) line(file string, n int) string {
 	lines := strings.Split(string(l.sources[file]), "\n")
 	if n < 1 || n > len(lines) {
 		return ""
 	}
-	return strings.TrimRight(lines[n-1], "\r")
+	return hide(strings.TrimRight(lines[n-1], "\r"))
 }
 
 // hint is "; did you mean …?" when a known name is near.

@@ -16,7 +16,7 @@ import (
 // Load reads files, and of directories every *.hcl file by name, as one configuration. get reads the environment: env("X") and the
 // STEM_* variables that stand in for what the files leave out. The error is a Diagnostics when the files are wrong.
 func Load(get env.Lookup, paths ...string) (*Config, error) {
-	l := &loader{get: get, sources: map[string][]byte{}, defined: map[string]position{}, config: &Config{written: map[string]string{}}}
+	l := &loader{get: get, sources: map[string][]byte{}, defined: map[string]position{}, config: &Config{shown: &shown{}}}
 	files, err := expand(paths)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ var reserved = []string{"signing", "routing", "beat", "dashboard", "telemetry"}
 
 // root reads the top level of one file.
 func (l *loader) root(body *hclsyntax.Body) {
-	b := l.open(body, "the configuration", "")
+	b := l.open(body, "the configuration", l.config.shown)
 	b.once = true
 	b.reserved = reserved
 	b.name("namespace", &l.config.Namespace)
@@ -130,12 +130,24 @@ func (l *loader) root(body *hclsyntax.Body) {
 func (l *loader) finish() {
 	c := l.config
 	for _, f := range []struct {
-		value    *string
-		variable string
-	}{{&c.Namespace, env.Namespace}, {&c.Node, env.Node}, {&c.Broker.URL, env.BrokerURL}, {&c.Results.URL, env.ResultsURL}} {
-		if *f.value == "" {
-			*f.value = l.get(f.variable)
+		value       *string
+		variable    string
+		block, name string
+	}{
+		{&c.Namespace, env.Namespace, "", "namespace"},
+		{&c.Node, env.Node, "", "node"},
+		{&c.Broker.URL, env.BrokerURL, "broker", "url"},
+		{&c.Results.URL, env.ResultsURL, "results", "url"},
+	} {
+		if *f.value != "" || l.get(f.variable) == "" {
+			continue
 		}
+		*f.value = l.get(f.variable)
+		at := c.shown
+		if f.block != "" {
+			at = at.once(f.block)
+		}
+		at.attrs = append(at.attrs, shownAttr{name: f.name, text: fmt.Sprintf("env(%q)", f.variable)})
 	}
 	l.finishTLS()
 	if len(l.diags) > 0 {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -158,7 +157,7 @@ func (b *block) pluginConfig(p *Pool) {
 			b.l.complain(inner.DefRange(), "config is defined twice in %s", b.title)
 			continue
 		}
-		doc, err := json.Marshal(b.object(inner.Body, b.at("config")))
+		doc, err := json.Marshal(b.object(inner.Body, b.shown.once("config")))
 		if err != nil {
 			b.l.complain(inner.DefRange(), "config of %s: %v", b.title, err)
 			continue
@@ -168,10 +167,10 @@ func (b *block) pluginConfig(p *Pool) {
 }
 
 // object is a free block as a JSON object: attributes and, by type, nested blocks.
-func (b *block) object(body *hclsyntax.Body, path string) map[string]json.RawMessage {
+func (b *block) object(body *hclsyntax.Body, s *shown) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
-	free := &block{l: b.l, body: body, title: "config", path: path, eval: b.eval}
-	for name := range body.Attributes {
+	free := &block{l: b.l, body: body, title: "config", shown: s, eval: b.eval}
+	for _, name := range slices.Sorted(mapKeys(body.Attributes)) {
 		a, v := free.attr(name)
 		if a == nil {
 			continue
@@ -184,7 +183,7 @@ func (b *block) object(body *hclsyntax.Body, path string) map[string]json.RawMes
 		out[name] = doc
 	}
 	for _, inner := range body.Blocks {
-		doc, err := json.Marshal(b.object(inner.Body, fmt.Sprintf("%s.%s", path, inner.Type)))
+		doc, err := json.Marshal(b.object(inner.Body, s.once(inner.Type)))
 		if err != nil {
 			b.l.complain(inner.DefRange(), "%v", err)
 		}

@@ -1,124 +1,130 @@
 package config
 
 import (
-	"cmp"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
-	"time"
+	"regexp"
 
-	"github.com/stemd/stem"
-	"github.com/stemd/stem/adapters/all"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// Show prints the configuration as it was understood. Passwords are left out, and what came from env() or file() is shown as it
-// was written.
+// shown is a block as it was read, for Show: all files together, values as they were understood.
+type shown struct {
+	kind, label string // "" at the top
+	attrs       []shownAttr
+	blocks      []*shown
+}
+
+type shownAttr struct {
+	name  string
+	value cty.Value
+	text  string // the expression, when the value comes from elsewhere and is not for showing
+}
+
+// in adds a block inside.
+func (s *shown) in(kind, label string) *shown {
+	inner := &shown{kind: kind, label: label}
+	s.blocks = append(s.blocks, inner)
+	return inner
+}
+
+// once is the block of a kind without label, made if it is not there.
+func (s *shown) once(kind string) *shown {
+	for _, b := range s.blocks {
+		if b.kind == kind && b.label == "" {
+			return b
+		}
+	}
+	return s.in(kind, "")
+}
+
+// Show prints the configuration as it was understood, as HCL. Passwords are left out, and what came from env() or file() is shown
+// as it was written.
 func (c *Config) Show(w io.Writer) error {
-	s := &shower{w: w, c: c}
-	s.attr("", "namespace", c.Namespace)
-	s.attr("", "node", c.Node)
-	s.store("broker", c.Broker.URL)
-	s.store("results", c.Results.URL)
-	s.store("records", c.Records.URL)
-	if c.TLS != (stem.TLS{}) {
-		s.line("tls {")
-		s.attr("tls", "ca", c.TLS.CA)
-		s.attr("tls", "cert", c.TLS.Cert)
-		s.attr("tls", "key", c.TLS.Key)
-		if c.TLS.Insecure {
-			s.text("tls", "allow_insecure", "true")
-		}
-		s.line("}")
-	}
-	s.line("")
-	for _, p := range c.Pools {
-		title, path := fmt.Sprintf("plugin %q", p.Host.Name), "plugin."+p.Host.Plugin
-		if _, pool, inner := strings.Cut(p.Host.Name, "/"); inner {
-			title, path = fmt.Sprintf("plugin %q pool %q", p.Host.Plugin, pool), path+".pool."+pool
-		}
-		s.line("%s {", title)
-		s.text(path, "command", fmt.Sprintf("%q", p.Host.Command))
-		s.attr(path, "sha256", p.Host.SHA256)
-		if len(p.Queues) > 0 {
-			var queues []string
-			for _, name := range slices.Sorted(maps.Keys(p.Queues)) {
-				queues = append(queues, fmt.Sprintf("%s = %d", name, p.Queues[name]))
-			}
-			s.text(path, "queues", "{ "+strings.Join(queues, ", ")+" }")
-		}
-		s.text(path, "per_process", fmt.Sprint(cmp.Or(p.Host.PerProcess, 1)))
-		if p.Host.Processes.Max > 0 {
-			s.text(path, "processes", fmt.Sprintf("min %d, max %d", cmp.Or(p.Host.Processes.Min, 1), p.Host.Processes.Max))
-		}
-		s.duration(path, "soft limit", p.Policy.Soft)
-		s.duration(path, "hard limit", p.Policy.Hard)
-		if p.Policy.MaxRetries != nil {
-			s.text(path, "retries", fmt.Sprint(*p.Policy.MaxRetries))
-		}
-		if len(p.Host.Config) > 0 {
-			s.config(path, string(p.Host.Config))
-		}
-		s.line("}")
-	}
-	return s.err
+	var b bytes.Buffer
+	c.shown.hcl(&b, "")
+	_, err := io.WriteString(w, hide(b.String()))
+	return err
 }
 
-type shower struct {
-	w   io.Writer
-	c   *Config
-	err error
+// Document is what Show prints, as JSON. Blocks with labels are objects by label.
+func (c *Config) Document() (json.RawMessage, error) {
+	doc, err := c.shown.document()
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(doc)
+	return json.RawMessage(hide(string(b))), err
 }
 
-func (s *shower) line(format string, args ...any) {
-	if s.err == nil {
-		_, s.err = fmt.Fprintf(s.w, format+"\n", args...)
+func (s *shown) hcl(b *bytes.Buffer, indent string) {
+	for _, a := range s.attrs {
+		text := a.text
+		if text == "" {
+			text = string(bytes.ReplaceAll(hclwrite.TokensForValue(a.value).Bytes(), []byte("\n"), []byte("\n"+indent)))
+		}
+		fmt.Fprintf(b, "%s%s = %s\n", indent, a.name, text)
+	}
+	for i, inner := range s.blocks {
+		if i > 0 || len(s.attrs) > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(indent + inner.kind)
+		if inner.label != "" {
+			fmt.Fprintf(b, " %q", inner.label)
+		}
+		b.WriteString(" {\n")
+		inner.hcl(b, indent+"  ")
+		b.WriteString(indent + "}\n")
 	}
 }
 
-// text prints a value, or the expression it came from.
-func (s *shower) text(path, name, value string) {
-	indent := ""
-	if path != "" {
-		indent = "  "
-	}
-	key := strings.TrimPrefix(path+"."+name, ".")
-	if written, ok := s.c.written[key]; ok {
-		value = written
-	}
-	s.line("%s%s = %s", indent, name, value)
-}
-
-func (s *shower) attr(path, name, value string) {
-	if value != "" {
-		s.text(path, name, fmt.Sprintf("%q", value))
-	}
-}
-
-func (s *shower) duration(path, name string, d time.Duration) {
-	if d > 0 {
-		s.text(path, name, fmt.Sprintf("%q", d))
-	}
-}
-
-func (s *shower) store(name, url string) {
-	if url == "" {
-		return
-	}
-	shown := fmt.Sprintf("%q", all.Redact(url))
-	if written, ok := s.c.written[name+".url"]; ok {
-		shown = written
-	}
-	s.line("%s { url = %s }", name, shown)
-}
-
-// config prints the plugin's own block, unless part of it came from elsewhere.
-func (s *shower) config(path, doc string) {
-	for key := range s.c.written {
-		if strings.HasPrefix(key, path+".config.") {
-			doc = "(holds values from env() or file(), not shown)"
+func (s *shown) document() (map[string]any, error) {
+	doc := map[string]any{}
+	for _, a := range s.attrs {
+		if a.text != "" {
+			doc[a.name] = a.text
+			continue
 		}
+		value, err := ctyjson.Marshal(a.value, valueType(a.value))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", a.name, err)
+		}
+		doc[a.name] = json.RawMessage(value)
 	}
-	s.line("  config = %s", doc)
+	for _, inner := range s.blocks {
+		d, err := inner.document()
+		if err != nil {
+			return nil, err
+		}
+		if inner.label == "" {
+			doc[inner.kind] = d
+			continue
+		}
+		labelled, ok := doc[inner.kind].(map[string]any)
+		if !ok {
+			labelled = map[string]any{}
+			doc[inner.kind] = labelled
+		}
+		labelled[inner.label] = d
+	}
+	return doc, nil
+}
+
+// What looks like a secret: the password of a URL, the value of a name such as password or token, in HCL, JSON, queries and flags.
+var (
+	urlPassword = regexp.MustCompile(`(://[^/\s:@"]*:)[^\s"]*@`)
+	secretValue = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|credential|api_?key|private_?key)\w*"?\s*[=:]\s*)"(?:[^"\\\n]|\\.)*"?`)
+	secretQuery = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|api_?key)=)[^\s"&,;\\]+`)
+)
+
+// hide leaves out of a text what looks like a secret.
+func hide(text string) string {
+	text = urlPassword.ReplaceAllString(text, "${1}xxxxx@")
+	text = secretValue.ReplaceAllString(text, `${1}"(not shown)"`)
+	return secretQuery.ReplaceAllString(text, "${1}xxxxx")
 }

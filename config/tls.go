@@ -5,6 +5,7 @@ import (
 
 	"github.com/stemd/stem/adapters"
 	"github.com/stemd/stem/config/env"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // tls reads the tls block. Its paths are relative to the configuration file.
@@ -23,7 +24,20 @@ func (l *loader) tls(b *block) {
 
 // finishTLS adds what the environment says, and reads the files: a mistake in them is one of the configuration.
 func (l *loader) finishTLS() {
-	l.config.TLS = env.TLS(l.get, l.config.TLS)
+	said := l.config.TLS
+	l.config.TLS = env.TLS(l.get, said)
+	if now := l.config.TLS.Insecure; now != said.Insecure {
+		at := l.config.shown.once("tls")
+		at.attrs = append(at.attrs, shownAttr{name: "allow_insecure", value: cty.BoolVal(now)})
+	}
+	for _, f := range []struct{ name, said, now string }{
+		{"ca", said.CA, l.config.TLS.CA}, {"cert", said.Cert, l.config.TLS.Cert}, {"key", said.Key, l.config.TLS.Key},
+	} {
+		if f.said != f.now {
+			at := l.config.shown.once("tls")
+			at.attrs = append(at.attrs, shownAttr{name: f.name, value: cty.StringVal(f.now)})
+		}
+	}
 	if len(l.diags) > 0 {
 		return
 	}

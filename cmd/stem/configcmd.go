@@ -36,7 +36,14 @@ func (p *program) configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cfg.Show(p.stdout)
+			if !p.json {
+				return cfg.Show(p.stdout)
+			}
+			doc, err := cfg.Document()
+			if err != nil {
+				return err
+			}
+			return p.document(doc)
 		},
 	}
 	return group("config", "Check and show a daemon's configuration", validate, show)
