@@ -3,6 +3,7 @@ package adaptertest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 	if !caps.Clock || !caps.Inspector {
 		t.Fatal("the model moves the store's clock and looks into its queues: it needs Capabilities.Clock and Inspector")
 	}
+	fewer(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{T: rt, ctx: t.Context(), caps: caps, clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
 		m.open = func(of stem.Store) stem.Store {
@@ -33,6 +35,20 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 		defer m.stop()
 		rt.Repeat(m.actions())
 	})
+}
+
+// modelRuns is how many runs Model makes unless -rapid.checks says: each opens a store of its own.
+const modelRuns = "30"
+
+func fewer(t *testing.T) {
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "rapid.checks" })
+	if said {
+		return
+	}
+	if err := flag.Set("rapid.checks", modelRuns); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // model is the two stores and what is known of both.

@@ -69,8 +69,9 @@ func (m *model) maintain(t *rapid.T) {
 		t.Skip("the store keeps its retention by itself")
 	}
 	want, got := both(m, func(s stem.Store) (stem.Maintained, error) { return s.Broker.(stem.Maintainer).Maintain(m.ctx) })
-	// A status that a live task has outgrown may be deleted by one store and not yet by the other; nobody sees it.
-	want.Results, got.Results = 0, 0
+	// A status that a live task has outgrown, and the memory of an id that has begun a new life, may be deleted by one store and not
+	// yet by the other; nobody sees it.
+	want.Results, got.Results, want.SeenIDs, got.SeenIDs = 0, 0, 0, 0
 	m.same("maintained", want, got)
 }
 

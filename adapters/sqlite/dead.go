@@ -19,7 +19,7 @@ import (
 var errLive = errors.New("a task of this id is live")
 
 const deadColumns = `seq, id, queue, name, priority, epoch, redeliveries, replays, created, lease, generated, header, body, signature,
-	key_id, extra, unique_key, unique_for, reason, error, dead_at`
+	key_id, extra, unique_key, unique_for, reason, error, dead_at, acked`
 
 // bury moves a claimed task to the dead letters; an older one of the same id goes.
 func (b *broker) bury(tx *tx, s *stem.Settlement, claim []any, p place) (bool, error) {
@@ -50,11 +50,11 @@ func (b *broker) bury(tx *tx, s *stem.Settlement, claim []any, p place) (bool, e
 	tx.end(b.ns, m.State.Epoch)
 	e := m.Envelope
 	_, err = tx.change(`INSERT OR REPLACE INTO dead (ns, id, queue, name, priority, epoch, redeliveries, replays, created, lease, generated,
-		header, body, signature, key_id, extra, unique_key, unique_for, reason, error, dead_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		header, body, signature, key_id, extra, unique_key, unique_for, reason, error, dead_at, acked)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		b.ns, m.ID, queue, m.Name, m.Priority, int64(m.State.Epoch), m.State.Redeliveries, m.State.Replays, us(m.State.Created),
 		m.Lease.Microseconds(), flag(m.GeneratedID), e.Header, e.Body, e.Signature, nullable(e.KeyID), extra,
-		nullable(m.Unique.Key), m.Unique.For.Microseconds(), reason, why, tx.us)
+		nullable(m.Unique.Key), m.Unique.For.Microseconds(), reason, why, tx.us, flag(m.State.AckedEarly))
 	if err == nil {
 		err = b.gone(tx, m.ID, p)
 	}
@@ -73,7 +73,7 @@ func (l *letter) scan(rows *sql.Rows) error {
 	m := &l.Message
 	err := rows.Scan(&l.seq, &m.ID, &m.Queue, &m.Name, &m.Priority, &m.State.Epoch, &m.State.Redeliveries, &m.State.Replays, &created,
 		&lease, &m.GeneratedID, &m.Envelope.Header, &m.Envelope.Body, &m.Envelope.Signature, &keyID, &extra,
-		&uniqueKey, &uniqueFor, &l.Reason, &why, &deadAt)
+		&uniqueKey, &uniqueFor, &l.Reason, &why, &deadAt, &m.State.AckedEarly)
 	if err != nil {
 		return err
 	}
