@@ -21,6 +21,9 @@ var (
 	ErrReadOnly = errors.New("store is read-only")
 	// ErrCorrupt: the store's data is damaged.
 	ErrCorrupt = errors.New("store is corrupt")
+	// ErrUnreplicated: it is done and durable where it was done, but fewer replicas than asked for have it yet. Repeating it with the
+	// same id does nothing twice.
+	ErrUnreplicated = errors.New("not replicated yet")
 	// ErrClosed: the store or client was closed.
 	ErrClosed = errors.New("closed")
 )

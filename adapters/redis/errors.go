@@ -51,6 +51,9 @@ func (d *db) explain(err error) error {
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
 	}
+	if advice := d.adviseTLS(err); advice != "" {
+		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
+	}
 	return fmt.Errorf("%s: %w", d.info, err)
 }
 

@@ -1,6 +1,118 @@
 package redis
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
 
-// warnings is what an operator should know of the server.
-func (d *db) warnings(context.Context) []string { return nil }
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// skewTold is how far this host's clock may be from the server's before it is told.
+	skewTold = 2 * time.Second
+	// fullTold is the share of maxmemory in use, in percent, from which it is told.
+	fullTold = 90
+)
+
+// warnings is what an operator should know of the server, in words to act on. A user that may not ask gets fewer of them.
+func (d *db) warnings(ctx context.Context) []string {
+	told := map[string]bool{}
+	if d.insecure {
+		told["TLS takes any server certificate (allow_insecure): name the trust root with ca, or anybody on the way can read along"] = true
+	}
+	var mu sync.Mutex
+	_ = d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
+		for _, w := range d.examine(ctx, c) {
+			mu.Lock()
+			told[w] = true
+			mu.Unlock()
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(told))
+}
+
+// eachServer calls fn for the server, or for every primary of a Cluster.
+func (d *db) eachServer(ctx context.Context, fn func(context.Context, *redis.Client) error) error {
+	switch c := d.client.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, fn)
+	case *redis.Client:
+		return fn(ctx, c)
+	}
+	return nil
+}
+
+// examine asks one server about itself.
+func (d *db) examine(ctx context.Context, c *redis.Client) []string {
+	begun := d.opts.Now()
+	now, timeErr := c.Time(ctx).Result()
+	ended := d.opts.Now()
+	text, err := c.Info(ctx, "server", "memory", "persistence", "replication").Result()
+	if err != nil {
+		return nil // Open has said so, or will
+	}
+	info := readInfo(text)
+	var out []string
+	if major, _ := strconv.Atoi(strings.SplitN(info["redis_version"], ".", 2)[0]); major > 0 && major < 7 {
+		out = append(out, "Redis "+info["redis_version"]+" is older than what Stem is tested with: upgrade to 7.0 or newer")
+	}
+	if skew := max(begun.Sub(now), now.Sub(ended)); timeErr == nil && skew > skewTold {
+		out = append(out, fmt.Sprintf("this host's clock is %s off the server's, whose time counts: run an NTP service on both", skew.Round(time.Second)))
+	}
+	if info["role"] == "slave" {
+		out = append(out, "this server is a replica and takes no tasks: connect to the primary, or through Sentinel (?master=NAME)")
+	}
+	return append(append(out, memory(info)...), persistence(ctx, c, info)...)
+}
+
+func memory(info map[string]string) []string {
+	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64)
+	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
+	var out []string
+	// The policies volatile-… drop keys that expire, and none of a store's keys does.
+	if policy := info["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys") {
+		out = append(out, "maxmemory-policy "+policy+" throws tasks away when memory is full: set maxmemory-policy noeviction")
+	}
+	if limit > 0 && used*100/limit >= fullTold {
+		out = append(out, fmt.Sprintf("memory is %d %% full (%d of %d MiB): raise maxmemory, keep results for a shorter time, or drain the queues",
+			used*100/limit, used>>20, limit>>20))
+	}
+	return out
+}
+
+// persistence says what a restart of the server would lose.
+func persistence(ctx context.Context, c *redis.Client, info map[string]string) []string {
+	var out []string
+	if info["aof_enabled"] != "1" {
+		w := "no append-only file: when the server dies, all since its last snapshot is lost: set appendonly yes"
+		// CONFIG may be forbidden, and then it stays unknown whether there are snapshots.
+		if save, err := c.ConfigGet(ctx, "save").Result(); err == nil && save["save"] == "" {
+			w = "nothing is kept on disk: when the server dies, every task and result is lost: set appendonly yes"
+		}
+		out = append(out, w)
+	} else if info["aof_last_write_status"] == "err" {
+		out = append(out, "the last write to the append-only file failed: look at the server's disk and log")
+	}
+	if info["rdb_last_bgsave_status"] == "err" {
+		out = append(out, "the last snapshot failed, and the server may refuse writes: look at its disk and log")
+	}
+	return out
+}
+
+// readInfo reads the answer of INFO.
+func readInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}

@@ -25,11 +25,14 @@ type db struct {
 	client   redis.UniversalClient
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
 	sharded  bool                  // messages stay on the node of their channel
-	hub      *hub
-	singles  *adapters.Collector[stem.Message, published]
-	closed   atomic.Bool
-	starting sync.Mutex     // held while a goroutine is started, and while closed is set
-	work     sync.WaitGroup // goroutines to wait for on close
+	replicas int                   // how many must have what is published
+	// encrypted: over TLS; insecure: with any server certificate.
+	encrypted, insecure bool
+	hub                 *hub
+	singles             *adapters.Collector[stem.Message, published]
+	closed              atomic.Bool
+	starting            sync.Mutex     // held while a goroutine is started, and while closed is set
+	work                sync.WaitGroup // goroutines to wait for on close
 }
 
 // Open connects to the server of a URL; see parse for its forms. It fails when the server does not answer.
@@ -45,9 +48,13 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	if strings.ContainsAny(o.Namespace, "{}") {
 		return stem.Store{}, fmt.Errorf("redis: open: namespace %q has a brace: they mark the part of a key that decides about its node", o.Namespace)
 	}
+	if err := t.secure(o.TLS); err != nil {
+		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
+	}
 	d := &db{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, keys: newKeys(o.Namespace), sharded: t.cluster,
 		client: t.client(), waiting: t.waiter(),
+		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	say := "PUBLISH"
 	if d.sharded {
@@ -58,7 +65,7 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	d.singles = adapters.NewCollector(publishMax, d.publishSingles)
 	version, err := d.version(ctx)
 	if err != nil {
-		err = d.wrap("open", err)
+		err = d.wrapOpen(ctx, err)
 		return stem.Store{}, errors.Join(err, d.close())
 	}
 	return stem.Store{

@@ -88,8 +88,15 @@ type call struct {
 	cmd  *redis.Cmd
 }
 
-// publish publishes the messages at these indexes, in this order.
+// publish publishes the messages at these indexes, in this order, and waits for the replicas that must have them.
 func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
+	if err := d.accept(ctx, msgs, at, out); err != nil {
+		return err
+	}
+	return d.replicated(ctx)
+}
+
+func (d *db) accept(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
 	for len(at) > 0 {
 		var calls []*call
 		for len(at) > 0 && len(calls) < publishAhead {

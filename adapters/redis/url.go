@@ -17,6 +17,8 @@ import (
 const (
 	defaultPort = "6379"
 	dialTimeout = 5 * time.Second
+	// dials is how often a connection is tried before a call fails.
+	dials = 2
 	// callTimeout is how long an answer may take; a call that waits for work is given so much more.
 	callTimeout = 10 * time.Second
 	// waiters is how many claims of this process may wait at once.
@@ -27,7 +29,9 @@ const (
 type target struct {
 	options redis.UniversalOptions
 	cluster bool
-	shown   string // the URL without passwords
+	// replicas is how many must have a message before its publish returns.
+	replicas int
+	shown    string // the URL without passwords
 }
 
 // parse reads a store URL:
@@ -39,7 +43,7 @@ type target struct {
 //	redis://h1:6379,h2:6379,h3:6379?cluster=true             a Cluster, some of whose nodes these are
 //
 // Parameters: cluster=true; master=NAME with sentinel_user and sentinel_password; db=N; pool=N, the most connections of one
-// process.
+// process; wait_replicas=N, how many replicas must have a message before Publish returns.
 func parse(rawURL string) (*target, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "redis+unix" {
@@ -60,7 +64,7 @@ func parse(rawURL string) (*target, error) {
 		return nil, errors.New("the URL can not be read: escape special characters of the password, as %40 for @") // err may show it
 	}
 	t := &target{options: redis.UniversalOptions{
-		Username: u.User.Username(), DialTimeout: dialTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
+		Username: u.User.Username(), DialTimeout: dialTimeout, DialerRetries: dials, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
 		MaxRetries:            -1, // repeating a claim or a publish is for those who know what it means
 		ContextTimeoutEnabled: true, PoolSize: 10 * runtime.GOMAXPROCS(0), DisableIdentity: true,
 	}}
@@ -124,10 +128,14 @@ func (t *target) parameters(values, shown url.Values) error {
 			shown.Set(key, "xxxxx")
 		case "db":
 			t.options.DB, err = strconv.Atoi(value)
+		case "wait_replicas":
+			if t.replicas, err = strconv.Atoi(value); t.replicas < 0 {
+				err = errors.New("negative")
+			}
 		case "pool":
 			t.options.PoolSize, err = strconv.Atoi(value)
 		default:
-			return fmt.Errorf("unknown parameter %q: known are cluster, master, sentinel_user, sentinel_password, db and pool", key)
+			return fmt.Errorf("unknown parameter %q: known are cluster, master, sentinel_user, sentinel_password, db, pool and wait_replicas", key)
 		}
 		if err != nil {
 			return fmt.Errorf("parameter %s is %q", key, value)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	_ "time/tzdata" // zones must not depend on the host
 
+	"github.com/redis/go-redis/v9/logging"
 	"golang.org/x/term"
 )
 
@@ -17,6 +18,7 @@ var version = "0.1.0"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	logging.Disable() // its errors come back from the calls
 	p := &program{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 		terminal: term.IsTerminal(int(os.Stdout.Fd())) && term.IsTerminal(int(os.Stdin.Fd())),

@@ -1,0 +1,128 @@
+package redis_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+func TestAServerAsItShouldBeGetsNoWarning(t *testing.T) {
+	for name, url := range map[string]string{
+		"single": testserver.NewRedis(t).URL(), "cluster": servers.Cluster(t).URL(), "sentinel": servers.Sentinel(t).URL(),
+	} {
+		if w := open(t, url).Info.Warnings; len(w) > 0 {
+			t.Errorf("%s: %q", name, w)
+		}
+	}
+}
+
+func TestAServerThatMayLoseTasksIsNamedWithTheCure(t *testing.T) {
+	for _, c := range []struct {
+		directives []string
+		want       string
+	}{
+		{[]string{"maxmemory-policy allkeys-lru"}, "set maxmemory-policy noeviction"},
+		{[]string{"appendonly no"}, "nothing is kept on disk: when the server dies, every task and result is lost: set appendonly yes"},
+		{[]string{"appendonly no", "save 900 1"}, "all since its last snapshot is lost: set appendonly yes"},
+		{[]string{"maxmemory 1mb"}, "% full"},
+	} {
+		got := open(t, testserver.NewRedis(t, c.directives...).URL()).Info.Warnings
+		if !slices.ContainsFunc(got, func(w string) bool { return strings.Contains(w, c.want) }) || len(got) != 1 {
+			t.Errorf("%v: got %q, want only %q", c.directives, got, c.want)
+		}
+	}
+}
+
+func TestAClockThatIsOffIsTold(t *testing.T) {
+	fast := func(o *stem.StoreOptions) { o.Now = func() time.Time { return time.Now().Add(time.Minute) } }
+	got := open(t, servers.Redis(t).URL(), fast).Info.Warnings
+	if len(got) != 1 || !strings.Contains(got[0], "this host's clock is 1m0s off the server's") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAReplicaIsNamedAsOne(t *testing.T) {
+	s := servers.Sentinel(t)
+	got := open(t, s.Servers[1].URL()).Info.Warnings
+	if len(got) != 1 || !strings.Contains(got[0], "replica") || !strings.Contains(got[0], "?master=NAME") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAFullServerAndAReplicaRefuseWithAnErrorToDecideOn(t *testing.T) {
+	full := testserver.NewRedis(t, "maxmemory 1mb")
+	_, err := open(t, full.URL()).Broker.Publish(t.Context(), message(t, "a"))
+	wants(t, err, stem.ErrStoreFull, "raise maxmemory")
+	_, err = open(t, servers.Sentinel(t).Servers[1].URL()).Broker.Publish(t.Context(), message(t, "a"))
+	wants(t, err, stem.ErrReadOnly, "connect to the primary")
+}
+
+func TestPublishWaitsForItsReplicas(t *testing.T) {
+	s := testserver.NewSentinel(t)
+	store := open(t, s.URL()+"&wait_replicas=1")
+	if p, err := store.Broker.Publish(t.Context(), message(t, "a")); err != nil || p[0].State != stem.Accepted {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for _, server := range s.Servers {
+		if n, err := server.Client.HLen(t.Context(), "{stem}:bodies").Result(); n != 1 {
+			t.Errorf("%s has %d messages, %v", server.Addr, n, err)
+		}
+	}
+	alone := open(t, testserver.NewRedis(t).URL()+"?wait_replicas=1")
+	_, err := alone.Broker.Publish(t.Context(), message(t, "a"))
+	wants(t, err, stem.ErrUnreplicated, "0 of 1 replicas")
+	if p, err := alone.Broker.Publish(t.Context(), message(t, "a")); err == nil {
+		t.Errorf("without replicas it said %+v", p)
+	}
+}
+
+func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
+	plain := testserver.NewRedis(t)
+	if err := plain.Client.ConfigSet(t.Context(), "requirepass", "open-sesame").Err(); err != nil {
+		t.Fatal(err)
+	}
+	withTLS, certs := testserver.NewRedisTLS(t, "tls-auth-clients yes")
+	noUser := strings.Replace(plain.URL(), "redis://", "redis://me:swordfish@", 1)
+	for _, c := range []struct {
+		what, url string
+		tls       stem.TLS
+		says      string
+	}{
+		{"no password", plain.URL(), stem.TLS{}, "put user and password into the URL"},
+		{"wrong password", noUser, stem.TLS{}, "user or password are wrong"},
+		{"no trust root", withTLS.URL(), stem.TLS{}, "STEM_TLS_CA_CERT"},
+		{"another trust root", withTLS.URL(), stem.TLS{CA: certs.StrangerCA}, "STEM_TLS_CA_CERT"},
+		{"no client certificate", withTLS.URL(), stem.TLS{CA: certs.CA}, "STEM_TLS_CLIENT_CERT"},
+		{"TLS where there is none", strings.Replace(plain.URL(), "redis://", "rediss://", 1), stem.TLS{CA: certs.CA}, "or redis://"},
+		{"none where there is TLS", strings.Replace(withTLS.URL(), "rediss://", "redis://", 1), stem.TLS{}, "use rediss://"},
+		{"a file that is not there", withTLS.URL(), stem.TLS{CA: "/nonexistent.pem"}, "/nonexistent.pem"},
+		{"nobody there", "redis://127.0.0.1:1", stem.TLS{}, "connection refused"},
+	} {
+		store, err := redis.Open(t.Context(), c.url, stem.WithTLS(c.tls))
+		if err == nil {
+			t.Errorf("%s: it opened %+v", c.what, store.Info)
+			_ = store.Close()
+			continue
+		}
+		if msg := err.Error(); !strings.Contains(msg, c.says) || strings.Contains(msg, "swordfish") {
+			t.Errorf("%s: %v\nwant %q", c.what, err, c.says)
+		}
+	}
+}
+
+func TestAStoreWorksOverTLSWithAClientCertificate(t *testing.T) {
+	server, certs := testserver.NewRedisTLS(t, "tls-auth-clients yes")
+	files := stem.TLS{CA: certs.CA, Cert: certs.ClientCert, Key: certs.ClientKey}
+	roundTrip(t, open(t, server.URL(), stem.WithTLS(files)))
+	files.CA, files.Insecure = "", true
+	store := open(t, server.URL(), stem.WithTLS(files))
+	roundTrip(t, store)
+	if w := store.Info.Warnings; len(w) != 1 || !strings.Contains(w[0], "any server certificate") {
+		t.Errorf("warnings %q", w)
+	}
+}
