@@ -116,6 +116,21 @@ func TestTheEnvironmentStandsInForWhatTheFileLeavesOut(t *testing.T) {
 	}
 }
 
+func TestAStoreOfAnUnknownKindIsAMistakeOfTheConfiguration(t *testing.T) {
+	dir := write(t, &txtar.Archive{Files: []txtar.File{{Name: "a.hcl", Data: []byte(
+		"broker { url = \"nats://me:hunter2@host\" }\nresults { url = \"stem.db\" }\nplugin \"m\" {\n  command = [\"/m\"]\n}\n")}}})
+	_, err := config.Load(noEnv, dir)
+	for _, want := range []string{`a.hcl:1,16-40: url in broker: store URL "nats://me:xxxxx@host": unknown scheme "nats"`, `a.hcl:2,17-26: url in results: store URL "stem.db" has no scheme`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+	dir = write(t, &txtar.Archive{Files: []txtar.File{{Name: "a.hcl", Data: []byte("plugin \"m\" {\n  command = [\"/m\"]\n}\n")}}})
+	if _, err := config.Load(func(string) string { return "nats://me:hunter2@host" }, dir); err == nil || !strings.Contains(err.Error(), "STEM_BROKER_URL: store URL") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("from the environment: %v", err)
+	}
+}
+
 func TestDurations(t *testing.T) {
 	for s, want := range map[string]time.Duration{"500ms": time.Second / 2, "1h30m": 90 * time.Minute, "7d": 7 * 24 * time.Hour, "0s": 0} {
 		if got, err := config.ParseDuration(s); got != want || err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/stemd/stem/adapters/all"
 	"github.com/stemd/stem/config/env"
 )
 
@@ -99,12 +100,12 @@ func (l *loader) root(body *hclsyntax.Body) {
 	b.reserved = reserved
 	b.name("namespace", &l.config.Namespace)
 	b.name("node", &l.config.Node)
-	b.block("broker", func(b *block) { b.text("url", &l.config.Broker.URL) })
+	b.block("broker", func(b *block) { b.store("url", &l.config.Broker.URL) })
 	b.block("results", func(b *block) {
-		b.text("url", &l.config.Results.URL)
+		b.store("url", &l.config.Results.URL)
 		b.duration("ttl", &l.config.ResultTTL)
 	})
-	b.block("records", func(b *block) { b.text("url", &l.config.Records.URL) })
+	b.block("records", func(b *block) { b.store("url", &l.config.Records.URL) })
 	b.block("tls", l.tls)
 	b.block("retention", func(b *block) {
 		b.reserved = []string{"events"}
@@ -143,6 +144,11 @@ func (l *loader) finish() {
 			continue
 		}
 		*f.value = l.get(f.variable)
+		if f.name == "url" {
+			if err := all.Check(*f.value); err != nil {
+				l.diags = append(l.diags, Diagnostic{Message: fmt.Sprintf("%s: %v", f.variable, err)})
+			}
+		}
 		at := c.shown
 		if f.block != "" {
 			at = at.once(f.block)

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/stemd/stem/adapters/all"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -28,6 +29,15 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("duration %q: want a number with a unit, such as \"30s\", \"5m\", \"24h\" or \"7d\"", s)
 	}
 	return d, nil
+}
+
+// store reads the URL of a store.
+func (b *block) store(name string, dst *string) {
+	if a := b.text(name, dst); a != nil {
+		if err := all.Check(*dst); err != nil {
+			b.wrong(a, "%v", err)
+		}
+	}
 }
 
 // duration reads a duration of more than 0.

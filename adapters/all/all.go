@@ -31,17 +31,25 @@ func openers() map[string]Opener {
 // Schemes lists the known schemes by name.
 func Schemes() []string { return slices.Sorted(maps.Keys(openers())) }
 
-// Open opens the store of a URL such as sqlite:///var/lib/stem/stem.db.
-func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.Store, error) {
+// Check says whether a URL names a kind of store that is known; nothing is opened.
+func Check(rawURL string) error {
 	scheme, _, ok := strings.Cut(rawURL, "://")
 	if !ok {
-		return stem.Store{}, fmt.Errorf("store URL %q has no scheme: want one of %s://…", Redact(rawURL), strings.Join(Schemes(), "://…, "))
+		return fmt.Errorf("store URL %q has no scheme: want one of %s://…", Redact(rawURL), strings.Join(Schemes(), "://…, "))
 	}
-	open, ok := openers()[scheme]
-	if !ok {
-		return stem.Store{}, fmt.Errorf("store URL %q: unknown scheme %q: known are %s", Redact(rawURL), scheme, strings.Join(Schemes(), ", "))
+	if openers()[scheme] == nil {
+		return fmt.Errorf("store URL %q: unknown scheme %q: known are %s", Redact(rawURL), scheme, strings.Join(Schemes(), ", "))
 	}
-	return open(ctx, rawURL, opts...)
+	return nil
+}
+
+// Open opens the store of a URL such as sqlite:///var/lib/stem/stem.db.
+func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.Store, error) {
+	if err := Check(rawURL); err != nil {
+		return stem.Store{}, err
+	}
+	scheme, _, _ := strings.Cut(rawURL, "://")
+	return openers()[scheme](ctx, rawURL, opts...)
 }
 
 // Redact is a store URL without its passwords, for people: that of the user and those of parameters such as sentinel_password. A URL

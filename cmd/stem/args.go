@@ -41,7 +41,10 @@ func checkJSON(raw []byte) error {
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return usageError("arguments are not valid JSON: they end too early, after %d characters", len(raw))
+		case errors.As(err, &syntax):
 			return usageError("arguments are not valid JSON: %v at character %d", err, syntax.Offset)
 		}
 		return usageError("arguments are not valid JSON: %v", err)
@@ -112,7 +115,7 @@ func (c *checker) explain(e *jsonschema.ValidationError) []string {
 		out = append(out, at+"missing "+quoted(k.Missing))
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
-			out = append(out, fmt.Sprintf("%sunknown %q%s", at, name, didYouMean(name, c.fields)))
+			out = append(out, fmt.Sprintf("%sunknown %q%s", at, name, c.known(name)))
 		}
 	case *kind.Type:
 		out = append(out, fmt.Sprintf("%swant %s, got %s", at, strings.Join(k.Want, " or "), k.Got))
@@ -125,6 +128,14 @@ func (c *checker) explain(e *jsonschema.ValidationError) []string {
 		out = append(out, c.explain(cause)...)
 	}
 	return out
+}
+
+// known says what an unknown name may have been meant to be: the near one, else all there are.
+func (c *checker) known(name string) string {
+	if near := didYouMean(name, c.fields); near != "" || len(c.fields) == 0 {
+		return near
+	}
+	return " (known are " + quoted(c.fields) + ")"
 }
 
 func quoted(names []string) string {

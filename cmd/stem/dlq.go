@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +28,8 @@ func (f *deadFlags) add(cmd *cobra.Command, limit int) {
 	fl.StringVarP(&f.q.Queue, "queue", "q", "", "only this queue")
 	fl.StringArrayVar(&f.q.IDs, "id", nil, "only this task, may be repeated")
 	fl.Var(&f.since, "since", "only what died at or after this time (ISO-8601)")
-	fl.IntVarP(&f.q.Limit, "limit", "l", limit, "how many, newest first")
+	f.q.Limit = limit
+	fl.VarP(number{&f.q.Limit, 1, listMax}, "limit", "l", "how many, newest first")
 }
 
 func (f *deadFlags) query() stem.DeadLetterQuery {
@@ -109,7 +113,7 @@ func (p *program) dlqListCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd, 50)
-	cmd.Flags().IntVar(&f.q.Offset, "offset", 0, "leave out the newest so many")
+	cmd.Flags().Var(number{&f.q.Offset, 0, math.MaxInt}, "offset", "leave out the newest so many")
 	return cmd
 }
 
@@ -123,6 +127,32 @@ func (p *program) withDead(ctx context.Context, fn func(stem.Inspector) error) e
 	})
 }
 
+// whole completes ids of which only the beginning was given, among the latest dead letters, and names one that is none.
+func whole(ctx context.Context, inspector stem.Inspector, ids []string) ([]string, error) {
+	out := make([]string, 0, len(ids))
+	for _, id := range ids {
+		page, err := inspector.DeadLetters(ctx, stem.DeadLetterQuery{IDs: []string{id}, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Items) == 0 && len(id) >= prefixMin {
+			if page, err = inspector.DeadLetters(ctx, stem.DeadLetterQuery{Limit: listMax}); err != nil {
+				return nil, err
+			}
+			page.Items = slices.DeleteFunc(page.Items, func(d stem.DeadLetter) bool { return !strings.HasPrefix(d.Message.ID, id) })
+		}
+		switch len(page.Items) {
+		case 0:
+			return nil, notFound("no dead letter %s is kept here", id)
+		case 1:
+			out = append(out, page.Items[0].Message.ID)
+		default:
+			return nil, usageError("%d dead letters begin with %s: give more of the id", len(page.Items), id)
+		}
+	}
+	return out, nil
+}
+
 func (p *program) dlqShowCommand() *cobra.Command {
 	var f deadFlags
 	cmd := &cobra.Command{
@@ -132,7 +162,10 @@ func (p *program) dlqShowCommand() *cobra.Command {
 			if len(f.q.IDs) != 1 {
 				return usageError("dlq show wants one --id")
 			}
-			return p.withDead(cmd.Context(), func(inspector stem.Inspector) error {
+			return p.withDead(cmd.Context(), func(inspector stem.Inspector) (err error) {
+				if f.q.IDs, err = whole(cmd.Context(), inspector, f.q.IDs); err != nil {
+					return err
+				}
 				page, err := inspector.DeadLetters(cmd.Context(), f.query())
 				if err != nil {
 					return err
@@ -161,6 +194,10 @@ func (p *program) dlqReplayCommand() *cobra.Command {
 				return usageError("dlq replay wants --queue or --id")
 			}
 			return p.withDead(cmd.Context(), func(inspector stem.Inspector) error {
+				var err error
+				if r.IDs, err = whole(cmd.Context(), inspector, r.IDs); err != nil {
+					return err
+				}
 				plan := r
 				plan.DryRun = true
 				found, err := inspector.Replay(cmd.Context(), plan)
@@ -168,7 +205,7 @@ func (p *program) dlqReplayCommand() *cobra.Command {
 					return err
 				}
 				if r.DryRun || len(found) == 0 {
-					return p.replayed(found, true)
+					return p.replayed(found, r.DryRun)
 				}
 				if err := p.confirm(yes, "replay %s", plural(len(found), "dead letter")); err != nil {
 					return err
@@ -241,6 +278,10 @@ func (p *program) dlqPurgeCommand() *cobra.Command {
 				return usageError("dlq purge wants --queue or --id")
 			}
 			return p.withDead(cmd.Context(), func(inspector stem.Inspector) error {
+				var err error
+				if f.q.IDs, err = whole(cmd.Context(), inspector, f.q.IDs); err != nil {
+					return err
+				}
 				what := "every dead letter of queue " + f.q.Queue
 				if len(f.q.IDs) > 0 {
 					what = plural(len(f.q.IDs), "dead letter")

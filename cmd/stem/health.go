@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/proc"
 )
 
 // check is one line of stem health.
@@ -115,6 +118,8 @@ func daemonCheck(hb stem.Heartbeat) check {
 	c := check{Component: "daemon " + hb.WorkerID, Status: "ok", Message: fmt.Sprintf("pid %d   stemd %s   up %s   %d running",
 		hb.Extras.Pid, hb.Version, ago(time.Since(hb.Extras.StartedAt)), hb.Inflight), Hints: hb.Warnings}
 	switch {
+	case lost(hb):
+		c.Status, c.Hints = "error", append(c.Hints, "its process is gone: start stemd again; its tasks run again then, or when their leases end")
 	case stale(hb) != "":
 		c.Status, c.Hints = "error", append(c.Hints, fmt.Sprintf("no heartbeat for %s: is the process still there?", ago(time.Since(hb.Timestamp))))
 	case hb.LastClaim.IsZero():
@@ -126,6 +131,18 @@ func daemonCheck(hb stem.Heartbeat) check {
 		c.Status = "warning"
 	}
 	return c
+}
+
+// lost says whether a daemon's process, on this host, is gone without having said so.
+func lost(hb stem.Heartbeat) bool {
+	if host, err := os.Hostname(); err != nil || hb.Extras.Host != host {
+		return false
+	}
+	if err := syscall.Kill(hb.Extras.Pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
+		return true
+	}
+	start, err := proc.StartTime(hb.Extras.Pid) // not everybody may read it
+	return err == nil && start != hb.StartTime
 }
 
 func poolCheck(hb stem.Heartbeat, pool stem.HeartbeatPool) check {

@@ -148,8 +148,11 @@ func (p *program) observeWorkers(ctx context.Context, store stem.Store) error {
 	return p.table([]string{"WORKER", "PID", "VERSION", "ACTIVE", "POOLS", "DONE", "FAILED", "LAST HEARTBEAT"}, rows)
 }
 
-// stale marks a daemon that has missed two heartbeats.
+// stale marks a daemon that is gone or has missed two heartbeats.
 func stale(hb stem.Heartbeat) string {
+	if lost(hb) {
+		return " (process gone)"
+	}
 	if time.Since(hb.Timestamp) > 2*hb.Interval {
 		return " (stale)"
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -25,13 +27,20 @@ func (p *program) table(header []string, rows [][]string) error {
 	return p.rows(append([][]string{header}, rows...))
 }
 
-// rows prints rows in columns, without a header.
+// rows prints rows in columns, without a header and without blanks at the end of lines.
 func (p *program) rows(rows [][]string) error {
-	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		p.printf("%s\n", strings.TrimRight(line, " \n"))
+	}
+	return nil
 }
 
 func (p *program) printf(format string, args ...any) {
@@ -129,6 +138,32 @@ func (m *moment) Set(s string) error {
 	return fmt.Errorf("invalid time %q: use ISO-8601 format, 2026-11-24T12:04:05Z", s)
 }
 func (m *moment) Type() string { return "time" }
+
+// number is a flag of a whole number between bounds: one that is out of them is refused and never quietly made to fit.
+type number struct {
+	n           *int
+	least, most int
+}
+
+func (v number) String() string {
+	if v.n == nil {
+		return ""
+	}
+	return strconv.Itoa(*v.n)
+}
+
+func (v number) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < v.least || n > v.most {
+		if v.most == math.MaxInt {
+			return fmt.Errorf("want a whole number of at least %d", v.least)
+		}
+		return fmt.Errorf("want a whole number from %d to %d", v.least, v.most)
+	}
+	*v.n = n
+	return nil
+}
+func (v number) Type() string { return "int" }
 
 // oneLine is a text for a cell.
 func oneLine(s string, limit int) string {

@@ -170,6 +170,9 @@ func (p *program) open(ctx context.Context, create bool) (stem.Store, error) {
 }
 
 func (p *program) connect(ctx context.Context, at env.Store, namespace string, create bool) (stem.Store, error) {
+	if err := all.Check(at.URL); err != nil {
+		return stem.Store{}, usageError("%s: %w", at.Source, err)
+	}
 	if path, ok := strings.CutPrefix(at.URL, "sqlite://"); ok && !create {
 		path, _, _ = strings.Cut(path, "?")
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -32,7 +33,7 @@ func TestScripts(t *testing.T) {
 }
 
 // seed fills the store of $STORE: `seed daemon` writes the records of a live daemon, `seed dead ID QUEUE` a dead letter,
-// `seed done ID RESULT` a task that succeeded, `seed running ID` one that runs.
+// `seed done ID RESULT` a task that succeeded, `seed running ID` one that runs, `seed lost` a daemon that was killed.
 func seed(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, store := context.Background(), openSeed(ts)
 	defer store.Close()
@@ -53,6 +54,8 @@ func seed(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "daemon":
 		ts.Check(seedDaemon(ts, store))
+	case "lost":
+		ts.Check(seedLost(store))
 	case "dead":
 		end(run(args[1], args[2]), stem.Dead, stem.ReasonPermanent, stem.Status{
 			State: stem.Failed, Error: &stem.TaskError{Class: stem.ClassError, Type: "BrokenPicture", Message: "not a whole PNG: unexpected EOF", Permanent: true},
@@ -110,6 +113,29 @@ func seedDaemon(ts *testscript.TestScript, store stem.Store) error {
 		}
 	}
 	return nil
+}
+
+// seedLost is the heartbeat of a daemon of this host whose process has ended.
+func seedLost(store stem.Store) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		return err
+	}
+	now := time.Now()
+	body, err := json.Marshal(stem.Heartbeat{
+		WorkerID: "host-b", Timestamp: now, Interval: 10 * time.Second, LastClaim: now,
+		Extras: stem.HeartbeatExtras{Host: host, Pid: ended.Process.Pid, StartedAt: now},
+	})
+	if err != nil {
+		return err
+	}
+	record := stem.Record{RecordRef: stem.RecordRef{Kind: stem.KindHeartbeat, ID: "host-b"}, Body: body, Expires: now.Add(time.Hour)}
+	_, err = store.Records.Save(context.Background(), stem.RecordWrite{Record: record})
+	return err
 }
 
 func TestCountsAndAgesReadWell(t *testing.T) {

@@ -33,6 +33,9 @@ func (p *program) taskStatusCommand() *cobra.Command {
 	}
 }
 
+// listMax is the most items of one list.
+const listMax = 1000
+
 // prefixMin is the shortest part of an id that is looked for.
 const prefixMin = 8
 
@@ -45,7 +48,7 @@ func (p *program) find(ctx context.Context, client *stem.Client, id string) (ste
 	if len(id) < prefixMin {
 		return s, notFound("no task %s is known here", id)
 	}
-	page, err := client.List(ctx, stem.StatusQuery{Limit: 1000})
+	page, err := client.List(ctx, stem.StatusQuery{Limit: listMax})
 	if err != nil {
 		return s, err
 	}
@@ -122,7 +125,8 @@ func (p *program) taskListCommand() *cobra.Command {
 	fl.StringVar(&state, "state", "", "only this state")
 	fl.StringVarP(&q.Queue, "queue", "q", "", "only this queue")
 	fl.StringVarP(&q.Name, "task", "t", "", "only this task name")
-	fl.IntVarP(&q.Limit, "limit", "l", 50, "how many, at most 1000")
+	q.Limit = 50
+	fl.VarP(number{&q.Limit, 1, listMax}, "limit", "l", "how many, at most 1000")
 	fl.StringVar(&q.Cursor, "cursor", "", "go on where a list ended")
 	return cmd
 }
@@ -193,6 +197,11 @@ func (p *program) taskCancelCommand() *cobra.Command {
 				s, err := p.find(cmd.Context(), client, args[0])
 				if err != nil {
 					return err
+				}
+				if s.State.Terminal() {
+					return usageError("task %s has ended already: it %s", s.ID, map[stem.TaskState]string{
+						stem.Succeeded: "succeeded", stem.Failed: "failed", stem.Cancelled: "was cancelled",
+					}[s.State])
 				}
 				if err := client.Cancel(cmd.Context(), s.ID, o); err != nil {
 					return refusal(err)
