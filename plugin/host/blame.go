@@ -60,13 +60,14 @@ type death struct {
 
 // blame says how each attempt that a dead process held has ended. With a register exactly those running are to blame; done but
 // unreported and unstarted ones run again and spend no attempt. Without a register nothing is sent ahead, so all that are held
-// count as running. When several ran in a process that died by itself, nobody can tell which one did it: they are suspects, have
-// not ended, and must each run alone. So must one that had returned for the second time without its outcome arriving: it may be
-// what it left running that kills its processes. Alone, it is to blame even if it had returned.
+// count as running. When several ran in a process that died by itself, or one ran and others had just returned, nobody can tell
+// which one did it: those running are suspects, have not ended, and must each run alone. So must one that had returned for the
+// second time without its outcome arriving: it may be what it left behind that kills its processes. Alone, it is to blame even if
+// it had returned.
 func blame(d death, lost []*held) (ended []plugin.Outcome, suspects []*held) {
 	slices.SortFunc(lost, func(a, b *held) int { return cmp.Compare(a.seq, b.seq) })
 	// The handler of a refused frame may have returned: running it again would send it again.
-	refused := d.cause.kind == causeFrame && d.running(lost) == 0
+	refused := d.cause.kind == causeFrame && d.count(lost, register.Running) == 0
 	doubt := false
 	d.entries = maps.Clone(d.entries)
 	for _, h := range lost {
@@ -77,7 +78,8 @@ func blame(d death, lost []*held) (ended []plugin.Outcome, suspects []*held) {
 			doubt = doubt || h.again && !h.alone
 		}
 	}
-	doubt = (doubt || d.running(lost) > 1) && d.cause.ownDoing() && !d.asked()
+	running, returned := d.count(lost, register.Running), d.count(lost, register.Done)
+	doubt = (doubt || running > 1 || running == 1 && returned > 0) && d.cause.ownDoing() && !d.asked()
 	ended = make([]plugin.Outcome, 0, len(lost))
 	for _, h := range lost {
 		if doubt && d.state(h) == register.Running {
@@ -92,10 +94,10 @@ func blame(d death, lost []*held) (ended []plugin.Outcome, suspects []*held) {
 // asked says whether the process ended because it was asked to.
 func (d death) asked() bool { return d.drained && d.signal == 0 && d.exit == "exit status 0" }
 
-// running counts the attempts whose handlers ran at the death.
-func (d death) running(lost []*held) (n int) {
+// count the attempts that were in a state at the death.
+func (d death) count(lost []*held, state register.State) (n int) {
 	for _, h := range lost {
-		if d.state(h) == register.Running {
+		if d.state(h) == state {
 			n++
 		}
 	}

@@ -85,11 +85,19 @@ func TestBlameFallsOnWhatTheRegisterSaysRan(t *testing.T) {
 			"crash (collateral) (collateral) (collateral) (collateral)",
 		},
 		"a crash while one runs": {
-			func(d *death) { d.signal = syscall.SIGSEGV; delete(d.entries, 3) },
+			func(d *death) { d.signal = syscall.SIGSEGV; delete(d.entries, 3); delete(d.entries, 1) },
 			"(collateral) crash (collateral) (collateral) (collateral)",
 		},
+		"a crash while one runs and one had just returned": {
+			func(d *death) { d.signal = syscall.SIGSEGV; delete(d.entries, 3) },
+			"(collateral) ? (collateral) (collateral) (collateral)",
+		},
 		"an OOM kill while one runs": {
-			func(d *death) { d.signal, d.oom = syscall.SIGKILL, true; delete(d.entries, 3) },
+			func(d *death) {
+				d.signal, d.oom = syscall.SIGKILL, true
+				delete(d.entries, 1)
+				delete(d.entries, 3)
+			},
 			"(collateral) oom (collateral) (collateral) (collateral)",
 		},
 		"a crash while none runs": {
