@@ -90,6 +90,7 @@ func (b *block) pool(p *Pool) {
 		b.duration("soft_limit", &t.Soft)
 		b.duration("hard_limit", &t.Hard)
 		b.name("queue", &t.Queue)
+		b.boolean("exclusive", func(v bool) { t.Exclusive = v })
 		b.block("retry", func(b *block) { b.retry(&t.MaxRetries, &t.Retry) })
 		if p.Policy.Tasks == nil {
 			p.Policy.Tasks = map[string]worker.TaskPolicy{}

@@ -30,7 +30,7 @@ func (p *pool) claimLoop(ctx context.Context) {
 			pause(ctx, claimWait, p.wake)
 			continue
 		}
-		weights := p.weights.Load()
+		weights, asked := p.weights.Load(), time.Now()
 		ds, err := w.claim(ctx, stem.Claim{Queues: weights.plan(free), Max: free, Wait: claimWait})
 		if err != nil {
 			pause(ctx, retry.NextBackOff(), nil)
@@ -38,7 +38,7 @@ func (p *pool) claimLoop(ctx context.Context) {
 		}
 		retry.Reset()
 		weights.took(ds)
-		w.take(p, ds)
+		w.take(p, ds, asked)
 	}
 }
 
@@ -74,8 +74,9 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	return ds, nil
 }
 
-// take leads deliveries through the gates, starts those that pass and settles the others. p is nil for a sorting place.
-func (w *Worker) take(p *pool, ds []stem.Delivery) {
+// take leads deliveries that were asked for at a time through the gates, starts those that pass and settles the others. p is nil
+// for a sorting place.
+func (w *Worker) take(p *pool, ds []stem.Delivery, asked time.Time) {
 	now := time.Now()
 	m := &moment{now: now, namespace: w.cfg.Namespace, homes: w.homes, revocations: w.revocations}
 	batch := make([]attempt, len(ds))
@@ -85,7 +86,7 @@ func (w *Worker) take(p *pool, ds []stem.Delivery) {
 		a := &batch[i]
 		all[i] = a
 		a.delivery, a.pool, a.lease = ds[i], p, w.leaseOf(&ds[i])
-		a.leasedUntil = now.Add(a.lease)
+		a.leasedUntil, a.safeUntil = now.Add(a.lease), asked.Add(a.lease)
 		if stopped[i] = a.judge(m); stopped[i] != nil {
 			a.over = true
 		}
@@ -103,8 +104,8 @@ func (w *Worker) take(p *pool, ds []stem.Delivery) {
 			early = append(early, a)
 		}
 	}
-	w.start(p, pass)
-	w.ackEarly(p, early)
+	w.start(p, w.secure(pass))
+	w.ackEarly(p, w.secure(early))
 }
 
 // leaseOf is the lease of a delivery: the message's own wins.

@@ -72,6 +72,7 @@ type TaskPolicy struct {
 	Retry      *stem.RetryPolicy
 	Soft, Hard time.Duration
 	Queue      string
+	Exclusive  bool // never runs twice at once: killed before its lease can lapse, also when the store is away
 }
 
 // withDefaults fills in what was left zero and refuses what can not work.

@@ -14,6 +14,7 @@ type effective struct {
 	soft, hard   time.Duration
 	acksLate     bool
 	ignoreResult bool
+	exclusive    bool // killed before its lease can lapse
 }
 
 // resolve asks, in this order: what the handler asked for with its last retry, the message, the configuration of the task, of
@@ -34,6 +35,7 @@ func resolve(o *stem.Override, msg stem.Options, p Policy, spec stem.TaskSpec) e
 		hard:         deref(first(o.HardLimit, msg.HardLimit, positive(task.Hard), positive(p.Hard), declared.HardLimit), 0),
 		acksLate:     deref(first(msg.AcksLate, p.AcksLate, declared.AcksLate), true),
 		ignoreResult: deref(first(msg.IgnoreResult, declared.IgnoreResult), false),
+		exclusive:    task.Exclusive,
 	}
 	return e
 }

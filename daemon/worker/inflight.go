@@ -18,10 +18,12 @@ type attempt struct {
 
 	// Guarded by inflight.mu.
 	leasedUntil time.Time
-	over        bool // its outcome arrived; it is only waiting for its settlement
-	lost        bool // somebody else has it: its outcome counts for nothing
-	stopping    bool // asked to stop for a shutdown
-	early       bool // acknowledged before it ran
+	safeUntil   time.Time // the lease is ours at least until then
+	unsafe      bool      // killed because safeUntil was near
+	over        bool      // its outcome arrived; it is only waiting for its settlement
+	lost        bool      // somebody else has it: its outcome counts for nothing
+	stopping    bool      // asked to stop for a shutdown
+	early       bool      // acknowledged before it ran
 	revoked     *stem.Revocation
 	progress    *plugin.Progress // latest, not yet saved
 }
@@ -34,6 +36,8 @@ type inflight struct {
 
 	due     chan struct{} // poked when a lease ends sooner than the planned round of renewals allows for
 	planned time.Time     // of the next round; zero: none
+
+	guard chan struct{} // poked when an exclusive attempt is added
 }
 
 type attemptKey struct {
@@ -44,7 +48,7 @@ type attemptKey struct {
 func keyOf(d *stem.Delivery) attemptKey { return attemptKey{d.ID, d.Receipt.Epoch} }
 
 func newInflight() *inflight {
-	return &inflight{all: map[attemptKey]*attempt{}, empty: make(chan struct{}), due: make(chan struct{}, 1)}
+	return &inflight{all: map[attemptKey]*attempt{}, empty: make(chan struct{}), due: make(chan struct{}, 1), guard: make(chan struct{}, 1)}
 }
 
 func (f *inflight) add(as []*attempt) {
@@ -53,6 +57,9 @@ func (f *inflight) add(as []*attempt) {
 	for _, a := range as {
 		f.all[keyOf(&a.delivery)] = a
 		f.plan(a)
+		if a.guarded() {
+			poke(f.guard)
+		}
 	}
 }
 

@@ -117,6 +117,7 @@ func (f *inflight) renewed(leases []stem.Lease, asked time.Time) {
 		l := &leases[i]
 		if a := f.all[attemptKey{l.Receipt.ID, l.Receipt.Epoch}]; a != nil {
 			a.leasedUntil = asked.Add(l.For)
+			a.safeUntil = a.leasedUntil
 		}
 	}
 }

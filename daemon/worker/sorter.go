@@ -48,6 +48,7 @@ func (w *Worker) sortLoop(ctx context.Context) {
 			wait.Stop()
 			continue
 		}
+		asked := time.Now()
 		ds, err := w.claim(ctx, c)
 		if err != nil {
 			pause(ctx, retry.NextBackOff(), nil)
@@ -57,7 +58,7 @@ func (w *Worker) sortLoop(ctx context.Context) {
 		if lanes && len(ds) < sortBatch {
 			looked = time.Now()
 		}
-		w.take(nil, ds)
+		w.take(nil, ds, asked)
 	}
 }
 

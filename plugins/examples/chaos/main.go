@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/stemd/stem/plugin/sdk"
@@ -36,6 +37,7 @@ func newPlugin() *sdk.Plugin {
 	sdk.Handle(p, jobs.Spin, spin)
 	sdk.Handle(p, jobs.Leak, hoard.leak)
 	sdk.Handle(p, jobs.Fork, fork)
+	sdk.Handle(p, jobs.Note, note)
 	sdk.Handle(p, jobs.Flood, flood)
 	sdk.Handle(p, jobs.Big, func(_ context.Context, a jobs.Args) (string, error) { return strings.Repeat("x", a.Bytes), nil })
 	return p
@@ -97,11 +99,25 @@ func (h *hoard) leak(_ context.Context, a jobs.Args) (string, error) {
 
 func fork(_ context.Context, a jobs.Args) (string, error) {
 	cmd := exec.Command("sleep", fmt.Sprintf("%.3f", duration(a).Seconds()))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: a.Detach}
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
 	go cmd.Wait() //nolint:errcheck // only reaped
 	return fmt.Sprintf("child %d", cmd.Process.Pid), nil
+}
+
+func note(_ context.Context, a jobs.Args) (string, error) {
+	f, err := os.OpenFile(a.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(a.Message + "\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	time.Sleep(duration(a))
+	return "noted", nil
 }
 
 func flood(ctx context.Context, a jobs.Args) (string, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 		{jobs.Panic.Call(jobs.Args{}), stem.Failed, "chaos"},
 		{jobs.Spin.Call(jobs.Args{MS: 1}), stem.Succeeded, "rounds"},
 		{jobs.Leak.Call(jobs.Args{Bytes: 1 << 16}), stem.Succeeded, "1 allocations kept"},
+		{jobs.Note.Call(jobs.Args{Message: "a line", File: filepath.Join(t.TempDir(), "notes")}), stem.Succeeded, "noted"},
 		{jobs.Fork.Call(jobs.Args{MS: 1}), stem.Succeeded, "child"},
 		{jobs.Flood.Call(jobs.Args{Lines: 50}), stem.Succeeded, "50 lines"},
 		{jobs.Big.Call(jobs.Args{Bytes: 10}), stem.Succeeded, strings.Repeat("x", 10)},

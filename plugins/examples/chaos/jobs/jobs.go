@@ -12,6 +12,8 @@ type Args struct {
 	Code    int    `json:"code,omitempty" jsonschema_description:"exit status"`
 	Bytes   int    `json:"bytes,omitempty" jsonschema_description:"how much"`
 	Lines   int    `json:"lines,omitempty" jsonschema_description:"how many"`
+	File    string `json:"file,omitempty" jsonschema_description:"path of a file"`
+	Detach  bool   `json:"detach,omitempty" jsonschema_description:"in a session of its own"`
 	Pad     string `json:"pad,omitempty" jsonschema_description:"ignored"`
 }
 
@@ -31,6 +33,7 @@ var (
 	Spin   = define("spin", "burn CPU for ms (0: for ever), deaf to cancellation")
 	Leak   = define("leak", "keep bytes of memory")
 	Fork   = define("fork", "start a child process that sleeps for ms and outlives the task")
+	Note   = define("note", "append message as a line to file, then sleep for ms, deaf to cancellation")
 	Flood  = define("flood", "write lines to stderr and the log")
 	Big    = define("big", "return a result of bytes")
 )
