@@ -96,13 +96,6 @@ func (b *broker) take(ctx context.Context, c stem.Claim, call *call) (out []stem
 	return out, next, nil
 }
 
-// afterState is what follows the first state in a body's value.
-func afterState(value string) (string, error) {
-	r := &reader{s: value}
-	_ = r.name()
-	return r.s, r.err
-}
-
 // Extend implements stem.Broker.
 func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
 	if err := b.mayWrite("extend"); err != nil {

@@ -3,7 +3,7 @@ package redis
 // fixed are the keys that every script gets first, in the order of lua/base.lua.
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
-	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale",
+	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale", "lapsing",
 }
 
 const (

@@ -1,8 +1,10 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,64 +13,130 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// List implements stem.Results. The cursor is the update time and id of the last item. A filter that few statuses pass reads many.
+// pageChunk is how many statuses are looked at in one round trip at least.
+const pageChunk = 100
+
+// seat is a task's place in the list: newest update first.
+type seat struct {
+	updated int64
+	id      string
+}
+
+func (s seat) compare(o seat) int {
+	return cmp.Or(cmp.Compare(o.updated, s.updated), cmp.Compare(o.id, s.id))
+}
+
+// List implements stem.Results. The cursor is the seat of the last item. A filter that few statuses pass reads many.
+//
+// A claim does not move a task in the list that the server keeps, as claims are many and lists are few: what is claimed is listed from
+// the leases.
 func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage, error) {
 	var page stem.StatusPage
 	limit := adapters.PageLimit(q.Limit)
-	last := redis.Z{Score: -1}
+	last := seat{updated: 1 << 53}
 	if q.Cursor != "" {
-		score, id, _ := strings.Cut(q.Cursor, ".")
+		updated, id, _ := strings.Cut(q.Cursor, ".")
 		var err error
-		if last.Score, err = strconv.ParseFloat(score, 64); err != nil || id == "" {
+		if last.updated, err = strconv.ParseInt(updated, 10, 64); err != nil || id == "" {
 			return page, r.wrap("list results", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
 		}
-		last.Member = id
+		last.id = id
+	}
+	running, err := r.running(ctx)
+	if err != nil {
+		return page, r.wrap("list results", err)
 	}
 	for {
-		chunk, err := r.after(ctx, last, max(limit+1, pageChunk))
-		if err != nil || len(chunk) == 0 {
+		seats, err := r.seats(ctx, running, last, max(limit+1, pageChunk))
+		if err != nil || len(seats) == 0 {
 			return page, r.wrap("list results", err)
 		}
-		ids := make([]string, len(chunk))
-		for i, z := range chunk {
-			ids[i] = z.Member.(string)
+		ids := make([]string, len(seats))
+		for i, s := range seats {
+			ids[i] = s.id
 		}
 		loaded, err := r.Load(ctx, ids...)
 		if err != nil {
 			return page, err
 		}
 		for i, s := range loaded {
-			if s == nil || q.State != "" && s.State != q.State || q.Queue != "" && s.Queue != q.Queue || q.Name != "" && s.Name != q.Name {
-				last = chunk[i]
-				continue
+			if s != nil && (q.State == "" || s.State == q.State) && (q.Queue == "" || s.Queue == q.Queue) && (q.Name == "" || s.Name == q.Name) {
+				if len(page.Items) == limit {
+					page.Next = fmt.Sprintf("%d.%s", last.updated, last.id)
+					return page, nil
+				}
+				page.Items = append(page.Items, *s)
 			}
-			if len(page.Items) == limit {
-				page.Next = strconv.FormatFloat(last.Score, 'f', 0, 64) + "." + last.Member.(string)
-				return page, nil
-			}
-			page.Items, last = append(page.Items, *s), chunk[i]
+			last = seats[i]
 		}
 	}
 }
 
-// pageChunk is how many statuses are looked at in one round trip at least.
-const pageChunk = 100
-
-// after is the next n of everything known after last, newest update first.
-func (r *results) after(ctx context.Context, last redis.Z, n int) ([]redis.Z, error) {
-	from := "+inf"
-	if last.Score >= 0 {
-		from = strconv.FormatFloat(last.Score, 'f', 0, 64)
+// running are the claimed tasks and when they were updated.
+func (r *results) running(ctx context.Context) (map[string]int64, error) {
+	queues, err := r.client.SMembers(ctx, r.keys.key(queuesKey)).Result()
+	if err != nil {
+		return nil, err
 	}
-	for skip := int64(0); ; skip += int64(n) {
-		all, err := r.client.ZRevRangeByScoreWithScores(ctx, r.keys.key(recentKey), &redis.ZRangeBy{Min: "-inf", Max: from, Offset: skip, Count: int64(n)}).Result()
-		if err != nil || len(all) == 0 {
+	out := map[string]int64{}
+	for len(queues) > 0 {
+		part := queues[:min(len(queues), countMax)]
+		queues = queues[len(part):]
+		values, err := r.run(ctx, "running", r.keys.lanes(part...).all(), len(part)).Slice()
+		if err != nil {
 			return nil, err
 		}
-		for i, z := range all {
-			if last.Score < 0 || z.Score < last.Score || z.Member.(string) < last.Member.(string) {
-				return all[i:], nil
-			}
+		for i := 0; i+1 < len(values); i += 2 {
+			out[values[i+1].(string)] = values[i].(int64)
 		}
 	}
+	return out, nil
+}
+
+// seats is the next n after last at most, of the running and of those in the list, in order.
+func (r *results) seats(ctx context.Context, running map[string]int64, last seat, n int) ([]seat, error) {
+	kept, err := r.after(ctx, last, n)
+	if err != nil {
+		return nil, err
+	}
+	var out []seat
+	for _, s := range kept {
+		if _, runs := running[s.id]; !runs {
+			out = append(out, s)
+		}
+	}
+	for id, updated := range running {
+		s := seat{updated, id}
+		// Beyond the end of a full part of the list there may be others before it.
+		if last.compare(s) < 0 && (len(kept) < n || s.compare(kept[len(kept)-1]) < 0) {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 && len(kept) == n { // all of them run: look further
+		return r.seats(ctx, running, kept[n-1], n)
+	}
+	slices.SortFunc(out, seat.compare)
+	return out[:min(len(out), n)], nil
+}
+
+// after is the next n of the list after last.
+func (r *results) after(ctx context.Context, last seat, n int) ([]seat, error) {
+	var out []seat
+	for skip := int64(0); len(out) < n; skip += int64(n) {
+		all, err := r.client.ZRevRangeByScoreWithScores(ctx, r.keys.key(recentKey), &redis.ZRangeBy{
+			Min: "-inf", Max: strconv.FormatInt(last.updated, 10), Offset: skip, Count: int64(n),
+		}).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range all {
+			if s := (seat{int64(z.Score), z.Member.(string)}); last.compare(s) < 0 {
+				out = append(out, s)
+			}
+		}
+		if len(all) < n {
+			break
+		}
+	}
+	return out[:min(len(out), n)], nil
 }

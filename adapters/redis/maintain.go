@@ -49,12 +49,10 @@ func (b *broker) deleteExpired(ctx context.Context, m *stem.Maintained) error {
 		if err != nil {
 			return err
 		}
-		more := false
 		for i, count := range []*int{&m.Results, &m.DeadLetters, &m.Records, &m.SeenIDs} {
 			*count += int(n[i])
-			more = more || n[i] == maintainSlice
 		}
-		if !more {
+		if n[4] == 0 {
 			return nil
 		}
 	}

@@ -130,17 +130,17 @@ func (d *db) accept(ctx context.Context, msgs []stem.Message, at []int, out []st
 // publishCall puts as many of these messages as fit into one call.
 func (d *db) publishCall(msgs []stem.Message, at []int) (*call, int, error) {
 	lanes := d.keys.lanes()
-	c := &call{args: make([]any, 0, 1+3*min(len(at), publishMax))}
+	c := &call{args: make([]any, 0, 1+2*min(len(at), publishMax))}
 	c.args = append(c.args, d.clock())
 	n, size := 0, 0
 	for n < len(at) && n < publishMax && size < publishBytes {
 		m := &msgs[at[n]]
-		head, rest, err := encodeMessage(m, lanes.number(m.Queue))
+		given, err := encodeMessage(m, lanes.number(m.Queue))
 		if err != nil {
 			return nil, 0, err
 		}
-		c.args = append(c.args, head, m.ID, rest)
-		size += len(rest)
+		c.args = append(c.args, m.ID, given)
+		size += len(given)
 		n++
 	}
 	c.msgs, c.keys = at[:n], lanes.all()

@@ -211,8 +211,8 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 }
 
 func appendMessage(args []any, lanes *lanes, m *stem.Message) ([]any, error) {
-	head, rest, err := encodeMessage(m, lanes.number(m.Queue))
-	return append(args, head, m.ID, rest), err
+	given, err := encodeMessage(m, lanes.number(m.Queue))
+	return append(args, m.ID, given), err
 }
 
 // encodeWhy is the reason and the error of a task that dies.

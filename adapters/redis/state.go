@@ -16,12 +16,6 @@ const (
 	flagUnique = 4
 )
 
-// laneSize is how many arrivals a priority's ranks have room for.
-const laneSize = 1 << 49
-
-// headSize is the length of the numbers of a state.
-const headSize = 6*8 + 2 + 1 + 2 + 2
-
 var (
 	order    = binary.LittleEndian
 	errShort = errors.New("a value is shorter than it says: it was not written by this program")
@@ -108,11 +102,18 @@ func decodeState(value string) (state, error) {
 	return s, stem.DecodeState([]byte(r.s), &s.State)
 }
 
-// encodeMessage gives the values that lua/arrive.lua takes: numbers and tail, and what follows the state in the body's value.
-func encodeMessage(m *stem.Message, lane int) (head, rest []byte, err error) {
+// encodeMessage gives the value that lua/arrive.lua takes: numbers, tail, and the message with its body last. queue is the number of its
+// queue in the call.
+func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
 	extra, err := stem.EncodeState(m.State)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	bare := *m
+	bare.Envelope.Body, bare.State = nil, stem.State{}
+	fields, err := stem.EncodeMessage(&bare)
+	if err != nil {
+		return nil, err
 	}
 	u := m.Unique
 	if u.For <= 0 {
@@ -125,25 +126,27 @@ func encodeMessage(m *stem.Message, lane int) (head, rest []byte, err error) {
 	if u.Key != "" {
 		flags |= flagUnique
 	}
-	head = make([]byte, 0, 64+len(m.Queue)+len(u.Key)+len(extra))
-	for _, n := range [...]int64{int64(stem.MaxPriority-m.Priority) * laneSize, us(m.State.NotBefore), int64(m.State.Epoch), m.Lease.Microseconds(), u.For.Microseconds()} {
-		head = number(head, n)
+	tail := 2 + len(m.Queue) + 2 + len(u.Key) + 8 + len(extra)
+	given := make([]byte, 0, 3*8+2+2*2+tail+4+len(fields)+len(m.Envelope.Body))
+	for _, n := range [...]int64{us(m.State.NotBefore), int64(m.State.Epoch), m.Lease.Microseconds()} {
+		given = number(given, n)
 	}
-	head = short(append(head, flags), lane)
-	head = name(name(head, m.Queue), u.Key)
-	head = append(number(head, u.For.Microseconds()), extra...)
-
-	bare := *m
-	bare.Envelope.Body, bare.State = nil, stem.State{}
-	fields, err := stem.EncodeMessage(&bare)
-	if err != nil {
-		return nil, nil, err
-	}
-	rest = make([]byte, 0, 4+len(fields)+len(m.Envelope.Body))
-	return head, append(blob(rest, fields), m.Envelope.Body...), nil
+	given = append(given, flags, byte(stem.MaxPriority-m.Priority))
+	given = short(short(given, queue), tail)
+	given = number(name(name(given, m.Queue), u.Key), u.For.Microseconds())
+	given = blob(append(given, extra...), fields)
+	return append(given, m.Envelope.Body...), nil
 }
 
-// decodeMessage reads a message from its state and what follows that in its body's value; the body may have been left out.
+// afterState is the message in a body's value.
+func afterState(value string) (string, error) {
+	r := &reader{s: value}
+	_ = r.take(6*8 + 2 + 2)
+	_ = r.name() // the tail
+	return r.s, r.err
+}
+
+// decodeMessage reads a message from its state and what afterState gives; the body may have been left out.
 func decodeMessage(s state, rest string) (stem.Message, error) {
 	r := &reader{s: rest}
 	fields := r.blob()

@@ -1,9 +1,9 @@
--- A message in ARGV is three values: numbers and tail, id, and what follows the state in its body's value.
+-- A message in ARGV is two values: id, and what Go wrote: due time, lowest epoch, lease, flags, lane, queue's number, and see BODY.
 local function enqueue(q, id, rank, due)
   if due > NOW then
-    call('ZADD', delayed(q), due, hidden(rank, id))
+    call('ZADD', delayed(q), int(due), hidden(rank, id))
   else
-    call('ZADD', ready(q), rank, id)
+    call('ZADD', ready(q), int(rank), id)
   end
 end
 
@@ -12,33 +12,37 @@ local function forget(id)
   local r = call('HGET', RESULTS, id)
   if not r then return 0 end
   call('HDEL', RESULTS, id)
-  call('ZREM', LAPSES, id)
   return (unpk('<d', r))
 end
 
--- insert writes a message behind what is in its queue.
-local function insert(head, id, rest, epoch, created, replays)
-  local lane, due, _, lease, length, flags, q, p = unpk('<dddddBH', head)
-  local s = { epoch = epoch, updated = NOW, redeliveries = 0, flags = flags, rank = lane + arrival(), due = due,
-    created = created, lease = lease, replays = replays, owner = '', tail = sub(head, p) }
-  local sealed = seal(s)
-  call('HSET', BODIES, id, pack('<H', #sealed) .. sealed .. rest)
+-- insert writes a message behind what is in its queue; past is the state of its past life, or nil.
+local function insert(id, given, epoch, past)
+  local due, _, lease, flags, lane, q, n, p = unpk(GIVEN, given)
+  local rank, tail = lane * LANE + arrival(), sub(given, p, p + n - 1)
+  call('HSET', BODIES, id, pack('<ddd', epoch, NOW, rank) .. given)
+  if past then
+    call('HSET', TASKS, id, seal({ epoch = epoch, updated = NOW, redeliveries = 0, flags = flags, rank = rank, due = due,
+      created = past.created, lease = lease, replays = past.replays, owner = '', tail = tail }))
+  end
   call('ZADD', RECENT, NOWS, id)
-  call('SADD', QUEUES, queueOf(s.tail))
-  enqueue(q, id, s.rank, due)
-  if has(flags, UNIQUE) then reserve(id, uniqueOf(s.tail), length, due) end
+  call('SADD', QUEUES, queueOf(tail))
+  enqueue(q, id, rank, due)
+  if has(flags, UNIQUE) then
+    local key, length = uniqueOf(tail)
+    reserve(id, key, length, due)
+  end
   ring(q)
   tell({ id })
 end
 
 -- publish accepts a message unless its id is live or remembered or its key is taken; it returns the id that stands for it.
-local function publish(head, id, rest)
+local function publish(id, given)
   if call('HEXISTS', BODIES, id) == 1 or tonumber(call('ZSCORE', SEEN, id) or 0) > NOW then return id end
-  local _, _, floor, _, _, flags, _, p = unpk('<dddddBH', head)
+  local _, floor, _, flags, _, _, n, p = unpk(GIVEN, given)
   if has(flags, UNIQUE) then
-    local by = holder((uniqueOf(sub(head, p))))
+    local by = holder((uniqueOf(sub(given, p, p + n - 1))))
     if by and by ~= id then return by end
   end
   call('ZREM', SEEN, id)
-  insert(head, id, rest, rise(max(floor, forget(id))), NOW, 0)
+  insert(id, given, rise(max(floor, forget(id))))
 end

@@ -2,6 +2,7 @@
 -- itself (-1: nothing will), how many tasks had lost their message, and for each claimed task its state and its body's value.
 local owner, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROMOTE, CHUNK, BYTES = 128, 100, 4194304
+local TILL = int(NOW + lease)
 local out, wait, lost, bytes = { -1, 0 }, -1, 0, 0
 
 local function promote(q)
@@ -9,7 +10,7 @@ local function promote(q)
   if #due > 0 then
     local back = {}
     for _, m in ipairs(due) do
-      back[#back + 1], back[#back + 2] = rankOf(m), idOf(m)
+      back[#back + 1], back[#back + 2] = int(rankOf(m)), idOf(m)
     end
     call('ZADD', ready(q), unpack(back))
     call('ZREM', delayed(q), unpack(due))
@@ -19,7 +20,7 @@ local function promote(q)
     local back, seen = {}, {}
     for i, s in ipairs(call('HMGET', TASKS, unpack(over))) do
       if s then
-        back[#back + 1], back[#back + 2] = open(s).rank, over[i]
+        back[#back + 1], back[#back + 2] = int(open(s).rank), over[i]
         seen[#seen + 1], seen[#seen + 2] = NOWS, over[i]
       end
     end
@@ -37,38 +38,42 @@ local function take(q, n)
   if #popped == 0 then return 0 end
   local ids = {}
   for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
-  call('ZREM', late(q), unpack(ids))
+  if call('EXISTS', late(q)) == 1 then call('ZREM', late(q), unpack(ids)) end
   local touched, values = call('HMGET', TASKS, unpack(ids)), call('HMGET', BODIES, unpack(ids))
-  local states, leases, recent, taken = {}, {}, {}, {}
+  local states, leases, taken = {}, {}, {}
   for i, id in ipairs(ids) do
-    local value = values[i]
+    local value, s = values[i], touched[i]
     if not value then
       lost = lost + 1
       call('ZREM', RECENT, id)
     else
-      local s = touched[i] or arrived(value)
-      local epoch, _, redeliveries, flags, rank, due, created, own, replays, length, p = unpk(HEAD, s)
-      if length > 0 then redeliveries = redeliveries + 1 end
-      local tail, till = sub(s, p + length), NOW + (own > 0 and own or lease)
+      local epoch, redeliveries, flags, rank, due, created, own, replays, length, tail, p, _ = 0, 0, 0, 0, 0, 0, 0, 0, 0
+      if s then
+        epoch, _, redeliveries, flags, rank, due, created, own, replays, length, p = unpk(HEAD, s)
+        if length > 0 then redeliveries = redeliveries + 1 end
+        tail = sub(s, p + length)
+      else
+        epoch, created, rank, due, _, own, flags, _, _, length, p = unpk(BODY, value)
+        tail = sub(value, p, p + length - 1)
+      end
+      local till = NOW + (own > 0 and own or lease)
       s = pack(HEAD, rise(epoch), NOW, redeliveries, flags, rank, due, created, own, replays, #owner) .. owner .. tail
       local at = #states
       states[at + 1], states[at + 2] = id, s
-      leases[at + 1], leases[at + 2] = till, id
-      recent[at + 1], recent[at + 2] = NOWS, id
+      leases[at + 1], leases[at + 2] = own > 0 and int(till) or TILL, id
       taken[#taken + 1] = id
-      if has(flags, UNIQUE) then
+      if flags >= UNIQUE then
         local key, hold = uniqueOf(tail)
         reserve(id, key, hold, max(due, till))
       end
-      out[#out + 1], out[#out + 2] = s, value
-      out[#out + 1] = till
+      at = #out
+      out[at + 1], out[at + 2], out[at + 3] = s, value, till
       bytes = bytes + #value
     end
   end
   if #taken > 0 then
     call('HSET', TASKS, unpack(states))
     call('ZADD', leased(q), unpack(leases))
-    call('ZADD', RECENT, unpack(recent))
     tell(taken)
   end
   return #ids

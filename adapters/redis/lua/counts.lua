@@ -13,11 +13,8 @@ for q = 1, tonumber(ARGV[2]) do
   if due > 0 then firsts[#firsts + 1] = idOf(call('ZRANGE', delayed(q), 0, 0)[1]) end
   if over > 0 then firsts[#firsts + 1] = call('ZRANGE', leased(q), 0, 0)[1] end
   for _, id in ipairs(firsts) do
-    local s = stateOf(id)
-    if s then
-      local created = open(s).created
-      if oldest == 0 or created < oldest then oldest = created end
-    end
+    local t = stateOf(id)
+    if t and (oldest == 0 or t.created < oldest) then oldest = t.created end
   end
   out[#out + 1] = call('ZCARD', ready(q)) + due + over
   out[#out + 1] = call('ZCARD', delayed(q)) - due

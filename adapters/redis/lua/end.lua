@@ -35,5 +35,5 @@ local function finish(q, id, t, remember)
   call('HDEL', TASKS, id)
   call('HDEL', BODIES, id)
   if has(t.flags, UNIQUE) then unreserve(id, (uniqueOf(t.tail))) end
-  if has(t.flags, CHOSEN) and remember > 0 then call('ZADD', SEEN, NOW + remember, id) end
+  if has(t.flags, CHOSEN) and remember > 0 then call('ZADD', SEEN, int(NOW + remember), id) end
 end

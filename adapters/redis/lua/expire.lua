@@ -6,7 +6,7 @@ for i = 3, #ARGV do
   if r then
     local epoch, updated, _, terminal, p = unpk('<dddB', r)
     call('HSET', RESULTS, id, pack('<dddB', epoch, updated, till, terminal) .. sub(r, p))
-    call('ZADD', LAPSES, till, id)
+    call('ZADD', LAPSES, int(till), id)
   end
   local g = call('HGET', GROUPS, id)
   if g then

@@ -9,7 +9,7 @@ for n, id in ipairs(ids) do
     out[n] = 0
   else
     local before, till = call('ZSCORE', leased(q), id), NOW + length
-    call('ZADD', leased(q), till, id)
+    call('ZADD', leased(q), int(till), id)
     if before then
       if till < tonumber(before) then ring(q) end -- who waits for it to end waits less
     else

@@ -1,13 +1,30 @@
 -- Deletes what is past its time. ARGV: time, how many of each sort, dead letters that died by then (empty: none). Returns the numbers
--- of results, dead letters, records and remembered ids.
-local slice, out = ARGV[2], {}
-local results = call('ZRANGEBYSCORE', LAPSES, '-inf', NOWS, 'LIMIT', 0, slice)
-if #results > 0 then
-  call('HDEL', RESULTS, unpack(results))
-  call('ZREM', LAPSES, unpack(results))
-  for _, id in ipairs(results) do
-    if call('HEXISTS', BODIES, id) == 0 then call('ZREM', RECENT, id) end
+-- of results, dead letters, records and remembered ids, and whether there may be more.
+local slice = tonumber(ARGV[2])
+
+-- Results. One that was saved again, or whose life was changed, is not over though an entry of it is.
+local results = {}
+local function over(ids)
+  for n, r in ipairs(call('HMGET', RESULTS, unpack(ids))) do
+    if r then
+      local _, _, expires = unpk('<ddd', r)
+      if expires <= NOW then results[#results + 1] = ids[n] end
+    end
   end
+end
+while #results < slice do
+  local entry = call('LINDEX', LAPSING, 0)
+  if not entry or unpk('<d', entry) > NOW then break end
+  call('LPOP', LAPSING)
+  over(cmsgpack.unpack(sub(entry, 9)))
+end
+local lapsed = call('ZRANGEBYSCORE', LAPSES, '-inf', NOWS, 'LIMIT', 0, slice)
+if #lapsed > 0 then
+  over(lapsed)
+  call('ZREM', LAPSES, unpack(lapsed))
+end
+for _, id in ipairs(results) do
+  if call('HDEL', RESULTS, id) == 1 and call('HEXISTS', BODIES, id) == 0 then call('ZREM', RECENT, id) end
 end
 local dead = ARGV[3] == '' and {} or call('ZRANGEBYSCORE', DEATHS, '-inf', ARGV[3], 'LIMIT', 0, slice)
 for _, m in ipairs(dead) do unbury(sub(m, 17)) end
@@ -21,4 +38,4 @@ if #kept > 0 then
   call('ZREM', KEPT, unpack(kept))
 end
 call('ZREMRANGEBYSCORE', WATCHED, '-inf', NOWS)
-return { #results, #dead, #records, #seen }
+return { #results, #dead, #records, #seen, (#results >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice) and 1 or 0 }

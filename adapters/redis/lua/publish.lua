@@ -1,7 +1,7 @@
--- Publishes messages. ARGV: time, then three values a message. Returns, for each, an empty string: accepted, or whose id stands for it.
-local n = (#ARGV - 1) / 3
+-- Publishes messages. ARGV: time, then two values a message. Returns, for each, an empty string: accepted, or whose id stands for it.
+local n = (#ARGV - 1) / 2
 local ids, out = {}, {}
-for i = 1, n do ids[i] = ARGV[3 * i] end
+for i = 1, n do ids[i] = ARGV[2 * i] end
 local known, remembered = call('ZMSCORE', RECENT, unpack(ids)), call('ZMSCORE', SEEN, unpack(ids))
 
 -- Those of whom nothing is known go together, the others one by one, in the order given.
@@ -18,16 +18,14 @@ local function flush()
   bodies, recent, fresh, lanes, names, rung = {}, {}, {}, {}, {}, {}
 end
 for i = 1, n do
-  local head, id, rest = ARGV[3 * i - 1], ids[i], ARGV[3 * i + 1]
-  local lane, due, floor, lease, _, flags, q, p = unpk('<dddddBH', head)
-  if known[i] or remembered[i] or mine[id] or has(flags, UNIQUE) then
+  local id, given = ids[i], ARGV[2 * i + 1]
+  local due, floor, _, flags, lane, q, length, p = unpk(GIVEN, given)
+  if known[i] or remembered[i] or mine[id] or flags >= UNIQUE then
     flush()
-    out[i] = publish(head, id, rest) or ''
+    out[i] = publish(id, given) or ''
   else
-    local rank, tail = lane + arrival(), sub(head, p)
-    local s = pack(HEAD, rise(floor), NOW, 0, flags, rank, due, NOW, lease, 0, 0) .. tail
-    local at = #bodies
-    bodies[at + 1], bodies[at + 2] = id, pack('<H', #s) .. s .. rest
+    local rank, at = lane * LANE + arrival(), #bodies
+    bodies[at + 1], bodies[at + 2] = id, pack('<ddd', rise(floor), NOW, rank) .. given
     recent[at + 1], recent[at + 2] = NOWS, id
     fresh[#fresh + 1] = id
     local key, score, member = ready(q), rank, id
@@ -37,10 +35,10 @@ for i = 1, n do
       members = {}
       lanes[key] = members
     end
-    members[#members + 1], members[#members + 2] = score, member
+    members[#members + 1], members[#members + 2] = int(score), member
     if not rung[q] then
       rung[q] = true
-      names[#names + 1] = queueOf(tail)
+      names[#names + 1] = queueOf(sub(given, p, p + length - 1))
     end
     out[i] = ''
   end

@@ -2,13 +2,12 @@
 local owner, q, n = ARGV[2], 1, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local s = call('HGET', TASKS, id)
-  local t = s and open(s)
+  local t = stateOf(id)
   if t and t.owner == owner and (call('ZREM', leased(q), id) == 1 or call('ZREM', late(q), id) == 1) then
     t.owner, t.updated, t.redeliveries = '', NOW, t.redeliveries + 1
     call('HSET', TASKS, id, seal(t))
     call('ZADD', RECENT, NOWS, id)
-    call('ZADD', ready(q), t.rank, id)
+    call('ZADD', ready(q), int(t.rank), id)
     ring(q)
     tell({ id })
     n = n + 1

@@ -2,8 +2,8 @@
 for i = 2, #ARGV, 3 do
   local epoch, ttl, terminal = unpk('<ddB', ARGV[i])
   local id = ARGV[i + 1]
-  local s = stateOf(id)
-  if not (s and epoch < unpk('<d', s)) and fresh(call('HGET', RESULTS, id), epoch) then
+  local t = stateOf(id)
+  if not (t and epoch < t.epoch) and fresh(call('HGET', RESULTS, id), epoch) then
     keep(id, epoch, ttl, terminal, ARGV[i + 2])
     call('ZADD', RECENT, NOWS, id)
     tell({ id })

@@ -12,7 +12,7 @@ local out = {}
 local gone, plain = {}, {}
 local function flush()
   if #plain == 0 then return end
-  local ids, results, lapses, recent, forgotten, seen, places = {}, {}, {}, {}, {}, {}, {}
+  local ids, results, lapses, tills, recent, forgotten, seen, places = {}, {}, {}, {}, {}, {}, {}, {}
   for _, x in ipairs(plain) do
     ids[#ids + 1] = x.id
     places[x.q] = places[x.q] or {}
@@ -20,7 +20,11 @@ local function flush()
     if x.result then
       local n = #results
       results[n + 1], results[n + 2] = x.id, x.result
-      lapses[n + 1], lapses[n + 2] = x.till, x.id
+      if not lapses[x.till] then
+        lapses[x.till] = {}
+        tills[#tills + 1] = x.till
+      end
+      table.insert(lapses[x.till], x.id)
     end
     if x.result or x.saved then
       recent[#recent + 1], recent[#recent + 2] = NOWS, x.id
@@ -28,7 +32,7 @@ local function flush()
       forgotten[#forgotten + 1] = x.id
     end
     if has(x.flags, CHOSEN) and remember > 0 then
-      seen[#seen + 1], seen[#seen + 2] = NOW + remember, x.id
+      seen[#seen + 1], seen[#seen + 2] = int(NOW + remember), x.id
     end
   end
   call('HDEL', TASKS, unpack(ids))
@@ -41,7 +45,8 @@ local function flush()
   end
   if #results > 0 then
     call('HSET', RESULTS, unpack(results))
-    call('ZADD', LAPSES, unpack(lapses))
+    table.sort(tills)
+    for _, till in ipairs(tills) do lapse(till, lapses[till]) end
   end
   if #recent > 0 then call('ZADD', RECENT, unpack(recent)) end
   if #forgotten > 0 then call('ZREM', RECENT, unpack(forgotten)) end
@@ -68,16 +73,17 @@ end
 local function carryOut(i)
   local epoch, at, ttl, kind, flags, what, q, target, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
   local id, owner, result, extra, word, j = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], i + 6
-  local s = stateOf(id)
-  local t = s and open(s)
+  local t = stateOf(id)
   if not held(t, epoch, owner, q, kind, id) then return LOST end
   if kind == PROBE then return 0 end
-  if has(t.flags, ACKED) and kind ~= DONE_ and kind ~= BURY and kind ~= EARLY then return WASEARLY end
+  if has(t.flags, ACKED) and kind ~= DONE_ and kind ~= BURY and kind ~= EARLY and kind ~= CANCEL then
+    return WASEARLY
+  end
   local groupID, generation, callback
   if has(flags, WITHTALLY) then
     groupID, j = ARGV[j], j + 1
     if has(flags, WITHCALLBACK) then
-      generation, callback, j = ARGV[j], j + 1, j + 4
+      generation, callback, j = ARGV[j], j + 1, j + 3
     end
   end
   if saves > 0 and conflicts(j, saves) then return CONFLICT end
@@ -130,13 +136,13 @@ local function carryOut(i)
   if groupID then
     local g = count(groupID, id, epoch, what, false)
     if g and g.state == FIRING then
-      publish(ARGV[callback], ARGV[callback + 1], ARGV[callback + 2])
+      publish(ARGV[callback], ARGV[callback + 1])
       g.state = FIRED
       writeGroup(g)
     end
   end
   j = j + 3 * saves
-  for m = j, j + 3 * follow - 3, 3 do publish(ARGV[m], ARGV[m + 1], ARGV[m + 2]) end
+  for m = j, j + 2 * follow - 2, 2 do publish(ARGV[m], ARGV[m + 1]) end
   return 0
 end
 
@@ -146,9 +152,9 @@ local i = 3
 while i <= #ARGV do
   local _, _, _, _, flags, _, _, _, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
   starts[#starts + 1], ids[#ids + 1] = i, ARGV[i + 1]
-  i = i + 6 + 3 * (saves + follow)
+  i = i + 6 + 3 * saves + 2 * follow
   if has(flags, WITHTALLY) then i = i + 1 end
-  if has(flags, WITHCALLBACK) then i = i + 4 end
+  if has(flags, WITHCALLBACK) then i = i + 3 end
 end
 local states, saved, current = call('HMGET', TASKS, unpack(ids)), call('HMGET', RESULTS, unpack(ids)), true
 for n, at in ipairs(starts) do

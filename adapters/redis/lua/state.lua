@@ -5,7 +5,7 @@ local ACKED, CHOSEN, UNIQUE = 1, 2, 4
 local LANE = 2 ^ 49
 
 -- A hidden task's member is its arrival and lane before its id: tasks due at one time are in the order of arrival.
-local function hidden(rank, id) return string.format('%016.0f%d', rank % LANE, math.floor(rank / LANE)) .. id end
+local function hidden(rank, id) return string.format('%016d%d', rank % LANE, math.floor(rank / LANE)) .. id end
 local function rankOf(member) return sub(member, 17, 17) * LANE + sub(member, 1, 16) end
 local function idOf(member) return sub(member, 18) end
 
@@ -34,14 +34,24 @@ local function retail(tail, queue, extra)
   return pack('<Hc0Hc0d', #q, q, #key, key, length) .. (extra or sub(tail, p))
 end
 
--- A body's value is the state at the task's arrival, behind its length, and then the message. A task that was never claimed has no
--- other state.
-local function arrived(value) return sub(value, 3, 2 + unpk('<H', value)) end
-local function message(value) return sub(value, 3 + unpk('<H', value)) end
+-- A body's value is three numbers of the task's arrival, which are all that a script adds to what Go wrote, and that: numbers, tail,
+-- message. A task that was never claimed has no other state.
+local BODY, GIVEN = '<ddddddBBHH', '<dddBBHH'
+
+local function arrived(value)
+  local t, n, p, _ = {}, nil, nil, nil
+  t.epoch, t.updated, t.rank, t.due, _, t.lease, t.flags, _, _, n, p = unpk(BODY, value)
+  t.created, t.redeliveries, t.replays, t.owner, t.tail = t.updated, 0, 0, '', sub(value, p, p + n - 1)
+  return t
+end
+local function message(value)
+  local _, _, _, _, _, _, _, _, _, n, p = unpk(BODY, value)
+  return sub(value, p + n)
+end
 
 local function stateOf(id)
   local s = call('HGET', TASKS, id)
-  if s then return s end
+  if s then return open(s) end
   local v = call('HGET', BODIES, id)
   return v and arrived(v)
 end
@@ -57,7 +67,7 @@ local function reserve(id, key, length, busy)
   local till = max(busy, NOW) + length
   if by and tonumber(call('ZSCORE', KEPT, key)) > till then return end
   call('HSET', HOLDERS, key, id)
-  call('ZADD', KEPT, till, key)
+  call('ZADD', KEPT, int(till), key)
 end
 local function unreserve(id, key)
   if call('HGET', HOLDERS, key) == id then
