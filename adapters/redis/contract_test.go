@@ -14,7 +14,10 @@ import (
 
 var servers testserver.Shared
 
-func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
+func TestMain(m *testing.M) {
+	adaptertest.CrashChild(redis.Open)
+	os.Exit(servers.Main(m))
+}
 
 var capabilities = adaptertest.Capabilities{
 	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,

@@ -63,3 +63,15 @@ func wants(t *testing.T, err, kind error, says string) {
 		t.Errorf("error is %v, want %v with %q", err, kind, says)
 	}
 }
+
+// until polls a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}

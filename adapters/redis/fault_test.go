@@ -1,0 +1,256 @@
+package redis_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+// faults is a store behind a proxy that cuts, and one that looks at the same namespace undisturbed.
+type faults struct {
+	*testing.T
+	proxy       *testserver.Proxy
+	store, calm stem.Store
+	clock       time.Time
+	n           int
+}
+
+func newFaults(t *testing.T) *faults {
+	server := testserver.NewRedis(t)
+	f := &faults{T: t, proxy: testserver.NewProxy(t, server.Addr), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	now := func(o *stem.StoreOptions) { o.Now = func() time.Time { return f.clock } }
+	// One connection, so that what is counted is what is done.
+	f.store = open(t, "redis://"+f.proxy.Addr+"/0?pool=1", now)
+	f.calm = open(t, server.URL(), now)
+	return f
+}
+
+// everywhere has act done again and again, each time with its connection cut at another place: after each byte of its request, and
+// before each byte of its reply. before prepares a task of this id, after looks at what became of it; cut says that the call failed.
+func (f *faults) everywhere(before func(id string), act func(id string) error, after func(id string, cut bool)) {
+	f.Helper()
+	before("warm")
+	if err := act("warm"); err != nil { // the server knows the script now, and the pool has its connection
+		f.Fatal(err)
+	}
+	after("warm", false)
+	id := f.next()
+	before(id)
+	f.proxy.Heal()
+	if err := act(id); err != nil {
+		f.Fatal(err)
+	}
+	requests, replies := f.proxy.Passed()
+	after(id, false)
+	if requests < 100 || replies < 1 {
+		f.Fatalf("%d and %d bytes passed: the call does not go through the proxy", requests, replies)
+	}
+	for cut := range requests + replies {
+		id := f.next()
+		before(id)
+		f.proxy.Heal()
+		if _, err := f.store.Results.Load(f.Context(), "nobody"); err != nil { // a whole connection
+			f.Fatal(err)
+		}
+		if cut < requests {
+			f.proxy.CutRequest(cut)
+		} else {
+			f.proxy.CutReply(cut - requests)
+		}
+		err := act(id)
+		if err == nil && f.proxy.Cut() {
+			f.Fatalf("cut at %d of %d+%d: the call did not fail", cut, requests, replies)
+		}
+		f.proxy.Heal()
+		after(id, err != nil)
+	}
+}
+
+func (f *faults) next() string {
+	f.n++
+	return fmt.Sprintf("task-%05d", f.n)
+}
+
+func (f *faults) publish(store stem.Store, id string) error {
+	p, err := store.Broker.Publish(f.Context(), message(f, id))
+	if err == nil && p[0].State == stem.Rejected {
+		err = p[0].Err
+	}
+	return err
+}
+
+// claim claims the one task there is from the calm store.
+func (f *faults) claim(id string) stem.Delivery {
+	f.Helper()
+	ds, err := f.calm.Broker.Claim(f.Context(), ask(time.Minute))
+	if err != nil || len(ds) != 1 || ds[0].ID != id {
+		f.Fatalf("claimed %+v, %v, want %s", ds, err, id)
+	}
+	return ds[0]
+}
+
+func (f *faults) settle(store stem.Store, s stem.Settlement) error {
+	errs, err := store.Broker.Settle(f.Context(), s)
+	if err == nil {
+		err = errs[0]
+	}
+	return err
+}
+
+// nothing is left to claim, now or later.
+func (f *faults) nothing() {
+	f.Helper()
+	f.clock = f.clock.Add(time.Hour)
+	ds, err := f.calm.Broker.Claim(f.Context(), ask(time.Minute))
+	if err != nil || len(ds) != 0 {
+		f.Fatalf("claimed %+v, %v, want nothing", ds, err)
+	}
+}
+
+func (f *faults) ended(id string) {
+	f.Helper()
+	s, err := f.calm.Results.Load(f.Context(), id)
+	if err != nil || s[0] == nil || s[0].State != stem.Succeeded {
+		f.Fatalf("%s is %+v, %v", id, s[0], err)
+	}
+}
+
+func TestAPublishCutAnywhereIsThereOnceWhenItIsRepeated(t *testing.T) {
+	f := newFaults(t)
+	f.everywhere(func(string) {}, func(id string) error { return f.publish(f.store, id) }, func(id string, cut bool) {
+		if cut {
+			if err := f.publish(f.store, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.settle(f.calm, done(f.claim(id))); err != nil {
+			t.Fatal(err)
+		}
+		f.nothing()
+	})
+}
+
+func TestAClaimCutAnywhereIsDeliveredToSomebodyElseAndOnlyOnce(t *testing.T) {
+	f := newFaults(t)
+	f.everywhere(func(id string) {
+		if err := f.publish(f.calm, id); err != nil {
+			t.Fatal(err)
+		}
+	}, func(id string) error {
+		ds, err := f.store.Broker.Claim(t.Context(), ask(time.Minute))
+		if err != nil {
+			return err
+		}
+		if len(ds) != 1 || ds[0].ID != id {
+			t.Fatalf("claimed %+v, want %s", ds, id)
+		}
+		return f.settle(f.calm, done(ds[0]))
+	}, func(id string, cut bool) {
+		if cut {
+			f.clock = f.clock.Add(2 * time.Minute) // whoever the server gave it to is gone
+			d := f.claim(id)
+			if d.State.Redeliveries > 1 || d.State.Attempt != 0 {
+				t.Fatalf("state %+v", d.State)
+			}
+			if err := f.settle(f.calm, done(d)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.ended(id)
+		f.nothing()
+	})
+}
+
+func TestASettlementCutAnywhereIsDoneOnceWithAllThatBelongsToIt(t *testing.T) {
+	f := newFaults(t)
+	var claimed stem.Delivery
+	settlement := func(id string) stem.Settlement {
+		s := done(claimed)
+		s.Then = []stem.Message{message(t, "next-of-"+id)}
+		s.Save = []stem.RecordWrite{{Record: stem.Record{RecordRef: stem.RecordRef{Kind: "k", ID: id}, Body: []byte("b")}, Op: stem.CreateRecord}}
+		return s
+	}
+	f.everywhere(func(id string) {
+		if err := f.publish(f.calm, id); err != nil {
+			t.Fatal(err)
+		}
+		claimed = f.claim(id)
+	}, func(id string) error { return f.settle(f.store, settlement(id)) }, func(id string, cut bool) {
+		if cut {
+			err := f.settle(f.store, settlement(id))
+			if err != nil && !strings.Contains(err.Error(), stem.ErrLeaseLost.Error()) {
+				t.Fatal(err)
+			}
+		}
+		f.ended(id)
+		if r, err := f.calm.Records.Load(t.Context(), stem.RecordRef{Kind: "k", ID: id}); err != nil || r[0] == nil {
+			t.Fatalf("record %+v, %v", r, err)
+		}
+		if err := f.settle(f.calm, done(f.claim("next-of-"+id))); err != nil {
+			t.Fatal(err)
+		}
+		f.nothing()
+	})
+}
+
+func TestAnExtensionCutAnywhereKeepsTheClaimValid(t *testing.T) {
+	f := newFaults(t)
+	var claimed stem.Delivery
+	f.everywhere(func(id string) {
+		if err := f.publish(f.calm, id); err != nil {
+			t.Fatal(err)
+		}
+		claimed = f.claim(id)
+	}, func(string) error {
+		lost, err := f.store.Broker.Extend(t.Context(), stem.Lease{Receipt: claimed.Receipt, For: time.Minute})
+		if len(lost) > 0 {
+			t.Fatalf("lost %+v", lost)
+		}
+		return err
+	}, func(id string, _ bool) {
+		if err := f.settle(f.calm, done(claimed)); err != nil {
+			t.Fatal(err)
+		}
+		f.ended(id)
+	})
+}
+
+func TestAClaimThatWaitsComesBackWhenItsConnectionsBreak(t *testing.T) {
+	server := testserver.NewRedis(t)
+	proxy := testserver.NewProxy(t, server.Addr)
+	store, calm := open(t, "redis://"+proxy.Addr), open(t, server.URL())
+	type answer struct {
+		ds  []stem.Delivery
+		err error
+	}
+	const rounds = 20
+	for round := range rounds {
+		answers := make(chan answer, 1)
+		go func() {
+			c := ask(time.Minute)
+			c.Wait = patience
+			ds, err := store.Broker.Claim(t.Context(), c)
+			for err != nil && t.Context().Err() == nil { // as a daemon does
+				ds, err = store.Broker.Claim(t.Context(), c)
+			}
+			answers <- answer{ds, err}
+		}()
+		until(t, "somebody waits", func() bool {
+			clients, err := server.Client.ClientList(t.Context()).Result()
+			return err == nil && strings.Contains(clients, "cmd=bzpopmin")
+		})
+		proxy.Drop()
+		id := fmt.Sprintf("task-%d", round)
+		if _, err := calm.Broker.Publish(t.Context(), message(t, id)); err != nil {
+			t.Fatal(err)
+		}
+		got := <-answers
+		if got.err != nil || len(got.ds) != 1 || got.ds[0].ID != id {
+			t.Fatalf("claimed %+v, %v", got.ds, got.err)
+		}
+	}
+}
