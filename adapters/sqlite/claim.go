@@ -34,21 +34,21 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	if queues := b.busy.recent(c, b.now()); queues != nil {
 		out, err := b.take(ctx, c, queues)
 		if len(out) < c.Max {
-			b.busy.took(c, nil, 0, false)
+			b.busy.took(c, nil, 0, 0, false)
 		}
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
 	}
 	for {
-		bell, now := b.waker.wait(ofTasks), b.now()
+		bell, now, forgot := b.waker.wait(ofTasks), b.now(), b.busy.look()
 		queues, next, found, err := b.probe(ctx, c)
 		if err != nil {
 			return nil, b.readErr("claim", err)
 		}
 		if found {
 			out, err := b.take(ctx, c, queues)
-			b.busy.took(c, queues, now, len(out) == c.Max)
+			b.busy.took(c, queues, now, forgot, len(out) == c.Max)
 			if len(out) > 0 || err != nil {
 				return out, err
 			}

@@ -86,7 +86,12 @@ func open(ctx context.Context, rawURL string, opts stem.StoreOptions) (_ stem.St
 		return stem.Store{}, err
 	}
 	if d.writer != nil {
-		d.writer.committed = d.waker.ring
+		d.writer.committed = func(of news) {
+			if of&ofTasks != 0 {
+				d.busy.forget()
+			}
+			d.waker.ring(of)
+		}
 	}
 	go d.waker.run()
 	version, err := d.version(ctx)
