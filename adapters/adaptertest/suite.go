@@ -81,6 +81,7 @@ func suite() map[string][]testCase {
 		"locks":     lockCases(),
 		"bus":       busCases(),
 		"store":     storeCases(),
+		"workflow":  workflowCases(),
 	}
 }
 

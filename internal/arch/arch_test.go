@@ -20,7 +20,7 @@ var floors = [][]string{
 	0: {"plugin/proto/stem/task/v1", "internal/arch", "internal/collect", "internal/proc", "internal/testserver"},
 	1: {"plugin/proto/stem/plugin/v1", "plugin/register"},
 	2: {"."},
-	3: {"plugin", "adapters", "config/env"},
+	3: {"plugin", "adapters", "config/env", "workflow"},
 	4: {"plugin/wire", "adapters/memory", "adapters/sqlite", "adapters/redis"},
 	5: {"plugin/sdk", "plugin/host", "daemon/worker", "adapters/adaptertest", "adapters/all"},
 	6: {"config"},
