@@ -1,0 +1,270 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+// traffic is a producer and a worker that go on whatever the server does, as a client and a daemon do: what fails is tried again.
+type traffic struct {
+	*testing.T
+	store  stem.Store
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu       sync.Mutex
+	accepted []string
+	ended    map[string]int // how often each was settled
+	failures int
+}
+
+func newTraffic(t *testing.T, url string) *traffic {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &traffic{T: t, store: open(t, url), cancel: cancel, ended: map[string]int{}}
+	f.done.Go(func() { f.produce(ctx) })
+	f.done.Go(func() { f.work(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		f.done.Wait()
+	})
+	return f
+}
+
+func (f *traffic) produce(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		m := message(f, fmt.Sprintf("task-%06d", n))
+		for ctx.Err() == nil {
+			if _, err := f.store.Broker.Publish(ctx, m); err == nil {
+				f.note(func() { f.accepted = append(f.accepted, m.ID) })
+				break
+			}
+			f.pause(ctx)
+		}
+	}
+}
+
+func (f *traffic) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		c := ask(2 * time.Second)
+		c.Max, c.Wait = 10, time.Second
+		ds, err := f.store.Broker.Claim(ctx, c)
+		if err != nil {
+			f.pause(ctx)
+		}
+		for _, d := range ds {
+			f.settle(ctx, d)
+		}
+	}
+}
+
+// settle repeats a settlement until the server has answered.
+func (f *traffic) settle(ctx context.Context, d stem.Delivery) {
+	for ctx.Err() == nil {
+		errs, err := f.store.Broker.Settle(ctx, done(d))
+		if err == nil {
+			if errs[0] == nil {
+				f.note(func() { f.ended[d.ID]++ })
+			}
+			return
+		}
+		f.pause(ctx)
+	}
+}
+
+func (f *traffic) pause(ctx context.Context) {
+	f.note(func() { f.failures++ })
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+func (f *traffic) note(fn func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fn()
+}
+
+// flows waits until n more tasks have been settled.
+func (f *traffic) flows(n int) {
+	f.Helper()
+	count := func() (sum int) {
+		f.note(func() { sum = len(f.ended) })
+		return sum
+	}
+	from := count()
+	until(f.T, "tasks are settled again", func() bool { return count() >= from+n })
+}
+
+// complete ends the producer and waits until everything that was accepted has a result.
+func (f *traffic) complete() {
+	f.Helper()
+	f.flows(20)
+	f.cancel()
+	f.done.Wait()
+	ids := f.accepted
+	until(f.T, "every accepted task has ended", func() bool {
+		ds, err := f.store.Broker.Claim(f.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: queue}}, Max: 100, Owner: owner})
+		if err != nil {
+			return false
+		}
+		for _, d := range ds {
+			f.settle(f.Context(), d)
+		}
+		statuses, err := f.store.Results.Load(f.Context(), ids...)
+		if err != nil {
+			return false
+		}
+		for _, s := range statuses {
+			if s == nil {
+				f.Fatal("a task that was accepted is gone")
+			}
+			if s.State != stem.Succeeded {
+				return false
+			}
+		}
+		return true
+	})
+	f.Logf("%d tasks, %d calls failed on the way", len(ids), f.failures)
+}
+
+// once says that nothing was settled twice.
+func (f *traffic) once() {
+	f.Helper()
+	for id, n := range f.ended {
+		if n > 1 {
+			f.Errorf("%s was settled %d times", id, n)
+		}
+	}
+}
+
+func TestWorkGoesOnAfterEverythingWasFlushed(t *testing.T) {
+	server := testserver.NewRedis(t)
+	f := newTraffic(t, server.URL())
+	f.flows(20)
+	if err := server.Client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.flows(50)
+	if err := server.Client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.flows(50)
+	if f.failures > 0 {
+		t.Errorf("%d calls failed: scripts and structures come back by themselves", f.failures)
+	}
+}
+
+func TestAClaimThatWasFlushedIsALostLease(t *testing.T) {
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	if _, err := store.Broker.Publish(t.Context(), message(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	ds, err := store.Broker.Claim(t.Context(), ask(time.Minute))
+	if err != nil || len(ds) != 1 {
+		t.Fatal(ds, err)
+	}
+	if err := server.Client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := store.Broker.Extend(t.Context(), stem.Lease{Receipt: ds[0].Receipt, For: time.Minute}); err != nil || len(lost) != 1 {
+		t.Errorf("extending gave %+v, %v", lost, err)
+	}
+	errs, err := store.Broker.Settle(t.Context(), done(ds[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, errs[0], stem.ErrLeaseLost, "")
+	roundTrip(t, store)
+}
+
+// A server that is slow to read its data answers LOADING for as long.
+func TestWorkGoesOnAfterARestartThatTookItsTime(t *testing.T) {
+	server := testserver.NewRedis(t, "appendfsync always", "key-load-delay 200", "loading-process-events-interval-bytes 1024")
+	f := newTraffic(t, server.URL())
+	f.flows(200)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the server reads its data", func() bool {
+		err := server.Client.Ping(t.Context()).Err()
+		return err != nil && strings.HasPrefix(err.Error(), "LOADING")
+	})
+	f.complete()
+	f.once()
+}
+
+func TestWorkGoesOnAfterAPausedServerIsResumed(t *testing.T) {
+	server := testserver.NewRedis(t)
+	f := newTraffic(t, server.URL())
+	f.flows(20)
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	f.complete()
+	f.once()
+}
+
+func TestWorkGoesOnAtTheNewPrimaryAfterAFailover(t *testing.T) {
+	s := testserver.NewSentinel(t)
+	f := newTraffic(t, s.URL()+"&wait_replicas=1")
+	f.flows(20)
+	if err := s.Failover(t.Context()); err != nil { // the old primary lives on and answers READONLY
+		t.Fatal(err)
+	}
+	f.complete() // a settlement that the replica had not got is done again, as documented
+}
+
+func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
+	s := testserver.NewSentinel(t)
+	old, err := s.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newTraffic(t, s.URL())
+	f.flows(20)
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Promoted(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	f.flows(50) // what the replica had not got is lost, as documented
+}
+
+func TestWorkGoesOnWhileSlotsMove(t *testing.T) {
+	c := testserver.NewCluster(t)
+	f := newTraffic(t, c.URL())
+	f.flows(50)
+	for range 3 {
+		m, err := c.Migrate(t.Context(), "{stem}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for more := true; more; {
+			if more, err = m.Move(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.flows(50)
+	}
+	f.complete()
+	f.once()
+}
