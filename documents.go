@@ -54,6 +54,8 @@ type HeartbeatExtras struct {
 	Started   uint64    `json:"started"`
 	Completed uint64    `json:"completed"`
 	Failed    uint64    `json:"failed"`
+	// Classes counts attempts that ended other than well, by class.
+	Classes map[Class]uint64 `json:"classes,omitempty"`
 }
 
 // PluginManifest is the body of a KindManifest record: what a plugin of a live daemon can do. It expires with the heartbeat.

@@ -50,6 +50,8 @@ type Options struct {
 	AcksLate     *bool
 	Lease        *time.Duration // visibilityTimeout: length of this message's lease
 	IgnoreResult *bool
+	// HeartbeatTimeout is the longest silence of a handler before its process is killed.
+	HeartbeatTimeout *time.Duration
 
 	Unique                      *bool
 	UniqueFor                   *time.Duration
@@ -79,6 +81,7 @@ func (o Options) Over(base Options) Options {
 	fill(&o.AcksLate, base.AcksLate)
 	fill(&o.Lease, base.Lease)
 	fill(&o.IgnoreResult, base.IgnoreResult)
+	fill(&o.HeartbeatTimeout, base.HeartbeatTimeout)
 	fill(&o.Unique, base.Unique)
 	fill(&o.UniqueFor, base.UniqueFor)
 	fill(&o.UniqueKey, base.UniqueKey)
@@ -166,7 +169,7 @@ func (o Options) Proto() *taskv1.Options {
 	m := &taskv1.Options{
 		Queue: o.Queue, Priority: int32p(o.Priority), MaxRetries: int32p(o.MaxRetries), RetryPolicy: o.RetryPolicy.Proto(),
 		SoftLimit: durationp(o.SoftLimit), HardLimit: durationp(o.HardLimit), AcksLate: o.AcksLate, Lease: durationp(o.Lease),
-		IgnoreResult: o.IgnoreResult, Unique: o.Unique, UniqueFor: durationp(o.UniqueFor), UniqueKey: o.UniqueKey,
+		IgnoreResult: o.IgnoreResult, HeartbeatTimeout: durationp(o.HeartbeatTimeout), Unique: o.Unique, UniqueFor: durationp(o.UniqueFor), UniqueKey: o.UniqueKey,
 		RateLimit: o.RateLimit, GroupRateLimit: o.GroupRateLimit, GroupRateKey: o.GroupRateKey,
 		GroupRateKeyHeader: o.GroupRateKeyHeader, GroupRateLimiterFailureMode: o.GroupRateLimiterFailureMode,
 		Serializer: o.Serializer, Compression: o.Compression, Exchange: o.Exchange, RoutingKey: o.RoutingKey,
@@ -186,7 +189,7 @@ func OptionsFromProto(m *taskv1.Options) Options {
 	return Options{
 		Queue: m.Queue, Priority: intp(m.Priority), MaxRetries: intp(m.MaxRetries), RetryPolicy: RetryPolicyFromProto(m.RetryPolicy),
 		SoftLimit: fromDurationp(m.SoftLimit), HardLimit: fromDurationp(m.HardLimit), AcksLate: m.AcksLate, Lease: fromDurationp(m.Lease),
-		IgnoreResult: m.IgnoreResult, Unique: m.Unique, UniqueFor: fromDurationp(m.UniqueFor), UniqueKey: m.UniqueKey,
+		IgnoreResult: m.IgnoreResult, HeartbeatTimeout: fromDurationp(m.HeartbeatTimeout), Unique: m.Unique, UniqueFor: fromDurationp(m.UniqueFor), UniqueKey: m.UniqueKey,
 		RateLimit: m.RateLimit, GroupRateLimit: m.GroupRateLimit, GroupRateKey: m.GroupRateKey,
 		GroupRateKeyHeader: m.GroupRateKeyHeader, GroupRateLimiterFailureMode: m.GroupRateLimiterFailureMode,
 		Serializer: m.Serializer, Compression: m.Compression, Exchange: m.Exchange, RoutingKey: m.RoutingKey,

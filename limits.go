@@ -18,6 +18,8 @@ const (
 	MaxPriority = 9
 	// MaxRedeliveries is how often a task's lease may expire before it is dead as poison.
 	MaxRedeliveries = 5
+	// MaxCrashes is how many attempts of a task may take their process with them, by default, before it is dead as poison.
+	MaxCrashes = 3
 	// MaxGroup is the most members of a group.
 	MaxGroup = 100_000
 )

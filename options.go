@@ -55,6 +55,10 @@ func SoftLimit(d time.Duration) Option { return func(s *settings) { s.SoftLimit 
 // HardLimit kills the handler's process after d.
 func HardLimit(d time.Duration) Option { return func(s *settings) { s.HardLimit = &d } }
 
+// HeartbeatTimeout kills the handler's process when it gives no sign of life (Heartbeat, Progress) for d: an optional check that a
+// long handler is not stuck. Nobody needs it to keep a task.
+func HeartbeatTimeout(d time.Duration) Option { return func(s *settings) { s.HeartbeatTimeout = &d } }
+
 // AcksLate(false) acknowledges before the run: never run twice, lost with its process. The default is true.
 func AcksLate(late bool) Option { return func(s *settings) { s.AcksLate = &late } }
 

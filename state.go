@@ -25,12 +25,13 @@ type State struct {
 	Replays      int       // times it came back from the dead letters; its expiry is waived when > 0
 
 	// Kept by daemons and written with a settlement.
-	Attempt      int // 0-based
-	Crashes      int // attempts that ended in the death of the process
+	Attempt      int           // 0-based
+	Crashes      int           // attempts that ended in the death of the process
+	Failures     map[Class]int // failed attempts by class, for the rules per class; never changed in place
 	Parked       time.Time
 	Home         string // queue it was published to, once it was moved
 	Override     *Override
-	Evidence     string
+	Evidence     string // which attempts left evidence, see EvidenceTrail
 	FirstStarted time.Time
 }
 
@@ -47,6 +48,12 @@ func EncodeState(s State) ([]byte, error) {
 	m := &taskv1.State{
 		Attempt: int32(s.Attempt), Crashes: int32(s.Crashes), Parked: micros(s.Parked), Home: s.Home,
 		Override: s.Override.Proto(), Evidence: s.Evidence, FirstStarted: micros(s.FirstStarted),
+	}
+	for class, n := range s.Failures {
+		if m.Failures == nil {
+			m.Failures = make(map[string]int32, len(s.Failures))
+		}
+		m.Failures[string(class)] = int32(n)
 	}
 	b, err := proto.Marshal(m)
 	if len(b) == 0 {
@@ -66,6 +73,13 @@ func DecodeState(b []byte, s *State) error {
 	}
 	s.Attempt, s.Crashes, s.Parked, s.Home = int(m.Attempt), int(m.Crashes), fromMicros(m.Parked), m.Home
 	s.Override, s.Evidence, s.FirstStarted = OverrideFromProto(m.Override), m.Evidence, fromMicros(m.FirstStarted)
+	s.Failures = nil
+	for class, n := range m.Failures {
+		if s.Failures == nil {
+			s.Failures = make(map[Class]int, len(m.Failures))
+		}
+		s.Failures[Class(class)] = int(n)
+	}
 	return nil
 }
 

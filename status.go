@@ -51,6 +51,8 @@ type TaskError struct {
 	Message   string `json:"message"`
 	Stack     string `json:"stack,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"` // another attempt is pointless
+	ExitCode  *int   `json:"exitCode,omitempty"`  // of its process, when that exited by itself
+	Signal    string `json:"signal,omitempty"`    // its process died of, "SIGSEGV"
 }
 
 func (e *TaskError) Error() string { return e.Message }
@@ -116,7 +118,10 @@ func (e *TaskError) Proto() *taskv1.Error {
 	if e == nil {
 		return nil
 	}
-	return &taskv1.Error{Class: string(e.Class), Type: e.Type, Message: e.Message, Stack: e.Stack, Permanent: e.Permanent}
+	return &taskv1.Error{
+		Class: string(e.Class), Type: e.Type, Message: e.Message, Stack: e.Stack, Permanent: e.Permanent,
+		ExitCode: int32p(e.ExitCode), Signal: e.Signal,
+	}
 }
 
 // TaskErrorFromProto converts from the wire form; nil stays nil.
@@ -124,5 +129,8 @@ func TaskErrorFromProto(m *taskv1.Error) *TaskError {
 	if m == nil {
 		return nil
 	}
-	return &TaskError{Class: Class(m.Class), Type: m.Type, Message: m.Message, Stack: m.Stack, Permanent: m.Permanent}
+	return &TaskError{
+		Class: Class(m.Class), Type: m.Type, Message: m.Message, Stack: m.Stack, Permanent: m.Permanent,
+		ExitCode: intp(m.ExitCode), Signal: m.Signal,
+	}
 }

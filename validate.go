@@ -46,7 +46,7 @@ func (o Options) check() error {
 	for _, d := range []struct {
 		name  string
 		value *time.Duration
-	}{{"softTimeLimit", o.SoftLimit}, {"hardTimeLimit", o.HardLimit}, {"visibilityTimeout", o.Lease}} {
+	}{{"softTimeLimit", o.SoftLimit}, {"hardTimeLimit", o.HardLimit}, {"heartbeatTimeout", o.HeartbeatTimeout}, {"visibilityTimeout", o.Lease}} {
 		if d.value != nil && *d.value <= 0 {
 			return &OptionError{d.name, fmt.Sprintf("is %s, want more than 0", *d.value)}
 		}

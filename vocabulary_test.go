@@ -23,7 +23,7 @@ func fullHeader() *stem.Header {
 		Shadow: "s", ReplyTo: "rt",
 		Options: stem.Options{
 			Queue: ptr("q"), Priority: ptr(0), MaxRetries: ptr(0), SoftLimit: ptr(time.Second), HardLimit: ptr(2 * time.Second), AcksLate: ptr(false),
-			Lease: ptr(time.Minute), IgnoreResult: ptr(false), Unique: ptr(true), UniqueFor: ptr(time.Hour), UniqueKey: ptr("uk"), RateLimit: ptr("1/s"),
+			Lease: ptr(time.Minute), IgnoreResult: ptr(false), HeartbeatTimeout: ptr(time.Second), Unique: ptr(true), UniqueFor: ptr(time.Hour), UniqueKey: ptr("uk"), RateLimit: ptr("1/s"),
 			GroupRateLimit: ptr("2/s"), GroupRateKey: ptr("gk"), GroupRateKeyHeader: ptr("tenant"), GroupRateLimiterFailureMode: ptr("failOpen"),
 			Serializer: ptr("json"), Compression: ptr("gzip"), Exchange: ptr("e"), RoutingKey: ptr("rk"), PublishConnection: ptr("pc"),
 			RetryPolicy: &stem.RetryPolicy{Backoff: true, BackoffMax: time.Minute, NoJitter: true, DefaultDelay: time.Second, MaxRetries: ptr(4), AutoRetryFor: []string{"A"}, DontAutoRetryFor: []string{"B"}},
@@ -68,7 +68,7 @@ func TestUnsetOptionsAreTakenFromTheBaseAndSetOnesNever(t *testing.T) {
 func TestStateAndStatusSurviveAStore(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	state := stem.State{
-		Attempt: 3, Crashes: 1, Parked: at, Home: "q", Evidence: "e", FirstStarted: at,
+		Attempt: 3, Crashes: 1, Failures: map[stem.Class]int{stem.ClassOOM: 1}, Parked: at, Home: "q", Evidence: "e", FirstStarted: at,
 		Override: &stem.Override{MaxRetries: ptr(2), SoftLimit: ptr(time.Second), HardLimit: ptr(time.Minute), RetryPolicy: &stem.RetryPolicy{DefaultDelay: time.Second}},
 	}
 	b, err := stem.EncodeState(state)
@@ -87,7 +87,7 @@ func TestStateAndStatusSurviveAStore(t *testing.T) {
 	}
 	status := stem.Status{
 		ID: "id", Name: "n", Queue: "q", State: stem.Failed, Attempt: 1, Priority: 2, Result: []byte("1"), Encoder: "json", Worker: "w", ParentID: "p", RootID: "r",
-		Error: &stem.TaskError{Class: stem.ClassPanic, Type: "t", Message: "m", Stack: "s", Permanent: true},
+		Error: &stem.TaskError{Class: stem.ClassPanic, Type: "t", Message: "m", Stack: "s", Permanent: true, ExitCode: ptr(3), Signal: "SIGSEGV"},
 		Meta:  map[string]json.RawMessage{"k": json.RawMessage("1")}, EnqueuedAt: at, StartedAt: at, FinishedAt: at, DueAt: at,
 	}
 	b, err = stem.EncodeStatus(&status)

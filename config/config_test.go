@@ -78,7 +78,9 @@ func TestTheExampleLoadsAndSaysWhatItSays(t *testing.T) {
 	}
 	media, heavy := cfg.Pools[0], cfg.Pools[1]
 	if media.Queues["media"] != 3 || media.Host.Processes.Max != 4 || media.Policy.Hard != 45*time.Second || *media.Policy.MaxRetries != 3 ||
-		*media.Policy.On[stem.ClassCrash].Max != 2 || string(media.Host.Config) != `{"quality":85}` || media.Policy.Tasks["media.resize"].Hard != 20*time.Second ||
+		*media.Policy.On[stem.ClassCrash].Max != 2 || *media.Policy.On[stem.ClassCrash].Delay != 10*time.Second || *media.Policy.On[stem.ClassOOM].Max != 1 || *media.Policy.Crashes != 3 ||
+		media.Policy.Heartbeat != time.Minute || media.Policy.Tasks["media.resize"].Heartbeat != 5*time.Second || *media.Policy.Tasks["media.resize"].On[stem.ClassTimeout].Max != 0 ||
+		string(media.Host.Config) != `{"quality":85}` || media.Policy.Tasks["media.resize"].Hard != 20*time.Second ||
 		media.Policy.Retry.DontAutoRetryFor[0] != "ValidationError" || *media.Policy.Tasks["media.resize"].MaxRetries != 1 {
 		t.Errorf("media %+v", media)
 	}

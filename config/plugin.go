@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -59,6 +58,7 @@ func (b *block) pool(p *Pool) {
 	b.block("timeout", func(b *block) {
 		b.duration("soft", &p.Policy.Soft)
 		b.duration("hard", &p.Policy.Hard)
+		b.duration("heartbeat", &p.Policy.Heartbeat)
 		b.duration("grace", &p.Host.Grace)
 		if p.Policy.Hard > 0 && p.Policy.Soft > p.Policy.Hard {
 			b.l.complain(b.body.Attributes["soft"].NameRange, "%s: soft %s is over hard %s", b.title, p.Policy.Soft, p.Policy.Hard)
@@ -71,17 +71,7 @@ func (b *block) pool(p *Pool) {
 	})
 	b.block("retry", func(b *block) {
 		b.retry(&p.Policy.MaxRetries, &p.Policy.Retry)
-		b.labelled("on", func(class string, at hcl.Range, b *block) {
-			if !slices.Contains(classes, class) {
-				b.l.complain(at, "unknown class %q%s Known are %v", class, hint(class, classes), classes)
-			}
-			var rule worker.ClassRule
-			b.number("max", 0, func(n int) { rule.Max = &n })
-			if p.Policy.On == nil {
-				p.Policy.On = map[stem.Class]worker.ClassRule{}
-			}
-			p.Policy.On[stem.Class(class)] = rule
-		})
+		b.classRules(&p.Policy.Crashes, &p.Policy.On)
 	})
 	b.boolean("acks_late", func(v bool) { p.Policy.AcksLate = &v })
 	b.labelled("task", func(name string, _ hcl.Range, b *block) {
@@ -91,38 +81,16 @@ func (b *block) pool(p *Pool) {
 		b.duration("hard_limit", &t.Hard)
 		b.name("queue", &t.Queue)
 		b.boolean("exclusive", func(v bool) { t.Exclusive = v })
-		b.block("retry", func(b *block) { b.retry(&t.MaxRetries, &t.Retry) })
+		b.duration("heartbeat_timeout", &t.Heartbeat)
+		b.block("retry", func(b *block) {
+			b.retry(&t.MaxRetries, &t.Retry)
+			b.classRules(&t.Crashes, &t.On)
+		})
 		if p.Policy.Tasks == nil {
 			p.Policy.Tasks = map[string]worker.TaskPolicy{}
 		}
 		p.Policy.Tasks[name] = t
 	})
-}
-
-// classes that a retry rule may name: those that spend an attempt.
-var classes = []string{
-	string(stem.ClassError), string(stem.ClassPanic), string(stem.ClassTimeout), string(stem.ClassCrash),
-	string(stem.ClassExit), string(stem.ClassOOM),
-}
-
-// retry reads the attributes of a retry block. Any of the delay settings makes a policy of its own.
-func (b *block) retry(retries **int, policy **stem.RetryPolicy) {
-	b.number("max", 0, func(n int) { *retries = &n })
-	p := stem.DefaultRetryPolicy()
-	if *policy != nil {
-		p = **policy
-	}
-	b.boolean("backoff", func(v bool) { p.Backoff = v })
-	b.duration("delay", &p.DefaultDelay)
-	b.duration("max_delay", &p.BackoffMax)
-	b.boolean("jitter", func(v bool) { p.NoJitter = !v })
-	b.texts("only_for", &p.AutoRetryFor)
-	b.texts("never_for", &p.DontAutoRetryFor)
-	for _, name := range []string{"backoff", "delay", "max_delay", "jitter", "only_for", "never_for"} {
-		if b.body.Attributes[name] != nil {
-			*policy = &p
-		}
-	}
 }
 
 // queues reads { name = weight }.

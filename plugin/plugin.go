@@ -42,6 +42,8 @@ type Attempt struct {
 	// ignored only when Hard is 0.
 	Soft time.Duration
 	Hard time.Duration
+	// Heartbeat is the longest silence, from the start or the last sign of life, before the process is killed; 0: any.
+	Heartbeat time.Duration
 }
 
 // Outcome is how an attempt ended. Exactly one is reported for each attempt started.

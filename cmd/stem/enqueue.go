@@ -20,6 +20,7 @@ type enqueueFlags struct {
 	priority, retries int
 	delay, expires    duration
 	soft, hard        duration
+	heartbeat         duration
 	eta               moment
 	headers, meta     []string
 	ignoreResult      bool
@@ -56,6 +57,7 @@ task's plugin declared. With --bulk, each line of a file is the arguments of one
 	fl.IntVar(&f.retries, "max-retries", 0, "attempts after the first")
 	fl.Var(&f.soft, "soft-limit", "cancel the handler after this long")
 	fl.Var(&f.hard, "hard-limit", "kill the handler after this long")
+	fl.Var(&f.heartbeat, "heartbeat-timeout", "kill the handler when it gives no sign of life for this long")
 	fl.StringArrayVar(&f.headers, "header", nil, "name=value, may be repeated")
 	fl.StringArrayVar(&f.meta, "meta", nil, "name=JSON, may be repeated")
 	fl.BoolVar(&f.ignoreResult, "ignore-result", false, "do not keep the result")
@@ -70,16 +72,17 @@ task's plugin declared. With --bulk, each line of a file is the arguments of one
 func (f *enqueueFlags) options() ([]stem.Option, error) {
 	var opts []stem.Option
 	for name, option := range map[string]func() stem.Option{
-		"queue":         func() stem.Option { return stem.Queue(f.queue) },
-		"priority":      func() stem.Option { return stem.Priority(f.priority) },
-		"delay":         func() stem.Option { return stem.Delay(f.delay.d) },
-		"eta":           func() stem.Option { return stem.ETA(f.eta.t) },
-		"expires":       func() stem.Option { return stem.ExpiresIn(f.expires.d) },
-		"id":            func() stem.Option { return stem.TaskID(f.id) },
-		"max-retries":   func() stem.Option { return stem.MaxRetries(f.retries) },
-		"soft-limit":    func() stem.Option { return stem.SoftLimit(f.soft.d) },
-		"hard-limit":    func() stem.Option { return stem.HardLimit(f.hard.d) },
-		"ignore-result": func() stem.Option { return stem.IgnoreResult() },
+		"queue":             func() stem.Option { return stem.Queue(f.queue) },
+		"priority":          func() stem.Option { return stem.Priority(f.priority) },
+		"delay":             func() stem.Option { return stem.Delay(f.delay.d) },
+		"eta":               func() stem.Option { return stem.ETA(f.eta.t) },
+		"expires":           func() stem.Option { return stem.ExpiresIn(f.expires.d) },
+		"id":                func() stem.Option { return stem.TaskID(f.id) },
+		"max-retries":       func() stem.Option { return stem.MaxRetries(f.retries) },
+		"soft-limit":        func() stem.Option { return stem.SoftLimit(f.soft.d) },
+		"hard-limit":        func() stem.Option { return stem.HardLimit(f.hard.d) },
+		"heartbeat-timeout": func() stem.Option { return stem.HeartbeatTimeout(f.heartbeat.d) },
+		"ignore-result":     func() stem.Option { return stem.IgnoreResult() },
 	} {
 		if f.cmd.Flags().Changed(name) {
 			opts = append(opts, option())

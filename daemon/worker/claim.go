@@ -97,7 +97,7 @@ func (w *Worker) take(p *pool, ds []stem.Delivery, asked time.Time) {
 	for i, a := range all {
 		switch {
 		case stopped[i] != nil:
-			w.settle(a, stopped[i].settlement(w.decision(a, now)))
+			w.settle(a, &plugin.Outcome{}, stopped[i].settlement(w.decision(a, now)))
 		case a.effective.acksLate:
 			pass = append(pass, a)
 		default:
@@ -127,6 +127,7 @@ func (w *Worker) start(p *pool, as []*attempt) {
 		attempts[i] = plugin.Attempt{
 			ID: d.ID, Name: d.Name, Epoch: d.Receipt.Epoch, Attempt: d.State.Attempt, Queue: d.Queue,
 			Header: d.Envelope.Header, Body: d.Envelope.Body, Soft: a.effective.soft, Hard: a.effective.hard,
+			Heartbeat: a.effective.heartbeat,
 		}
 	}
 	w.counters.started.Add(uint64(len(as)))
@@ -166,7 +167,7 @@ func (w *Worker) ackEarly(p *pool, as []*attempt) {
 			continue
 		}
 		d := w.decision(a, time.Now())
-		w.settle(a, d.release())
+		w.settle(a, &plugin.Outcome{}, d.release())
 	}
 	w.start(p, pass)
 }
@@ -179,9 +180,10 @@ func (w *Worker) decision(a *attempt, now time.Time) decision {
 	}
 }
 
-// settle writes a settlement; the claim is held until it is written.
-func (w *Worker) settle(a *attempt, s stem.Settlement) {
+// settle writes a settlement; the claim is held until it is written. o is the zero Outcome where no attempt was made.
+func (w *Worker) settle(a *attempt, o *plugin.Outcome, s stem.Settlement) {
 	w.count(a, s)
+	w.observe(a, o, &s)
 	w.settler.add(s, func(err error) {
 		w.inflight.remove(a)
 		if err != nil {

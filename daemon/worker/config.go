@@ -26,6 +26,9 @@ type Config struct {
 	MaxResult int           // stem.MaxResult
 	Shutdown  Shutdown
 
+	// Observe, when not nil, is told of every settlement as it is decided. It must not block.
+	Observe func(Event)
+
 	// Begin, when not nil, holds claiming back until it is closed: a new generation starts its processes beside the old one.
 	Begin <-chan struct{}
 }
@@ -56,21 +59,27 @@ type Policy struct {
 	MaxRetries *int
 	Retry      *stem.RetryPolicy
 	On         map[stem.Class]ClassRule // rules per class of failure
+	Crashes    *int                     // attempts that may take their process with them before the task is poison; 0: any number; nil: stem.MaxCrashes
 	Soft, Hard time.Duration            // 0: none
+	Heartbeat  time.Duration            // longest silence of a handler; 0: any
 	Tasks      map[string]TaskPolicy
 	AcksLate   *bool
 }
 
-// ClassRule narrows retries for one class of failure.
+// ClassRule narrows retries for one class of failure. It never allows more than the retries of the task.
 type ClassRule struct {
-	Max *int // attempts beyond the first that may end this way
+	Max   *int           // retries of failures of this class: the attempt after so many is the last
+	Delay *time.Duration // before such a retry, instead of the policy's
 }
 
 // TaskPolicy is what configuration says of one task.
 type TaskPolicy struct {
 	MaxRetries *int
 	Retry      *stem.RetryPolicy
+	On         map[stem.Class]ClassRule // each instead of the pool's rule for that class
+	Crashes    *int
 	Soft, Hard time.Duration
+	Heartbeat  time.Duration
 	Queue      string
 	Exclusive  bool // never runs twice at once: killed before its lease can lapse, also when the store is away
 }

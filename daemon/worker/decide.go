@@ -3,6 +3,7 @@ package worker
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/stemd/stem"
@@ -30,7 +31,8 @@ type decision struct {
 //
 // In this order: a success is done · a revoked task is cancelled · what was acknowledged early and did not succeed is dead · what
 // did not run, or was stopped by us, goes back and spends nothing · a cancelled attempt is cancelled · a snooze hides it · a
-// permanent error is dead · what has retries left is retried · the rest is dead.
+// permanent error is dead · a task that crashed too often is dead as poison · what has retries left, also by the rule of its class,
+// is retried · the rest is dead.
 func decide(d decision) stem.Settlement {
 	o := &d.outcome
 	if o.Kind == plugin.Success {
@@ -88,37 +90,37 @@ func (d *decision) success() stem.Settlement {
 
 // failed settles a failure of the handler's own: retried while the rules allow it.
 func (d *decision) failed(failure *stem.TaskError) stem.Settlement {
-	o, state := &d.outcome, d.delivery.State
+	o, state := &d.outcome, d.spent(failure)
 	policy, maxRetries := d.effective.retry, d.effective.maxRetries
 	if o.Retry != nil && o.Retry.Override != nil {
 		asked := o.Retry.Override
 		policy = deref(asked.RetryPolicy, policy)
 		maxRetries = deref(first(asked.MaxRetries, retriesOf(asked.RetryPolicy)), maxRetries)
 	}
-	died := dies(failure.Class)
-	if died {
-		state.Crashes++
-	}
-	rule := d.effective.on[failure.Class].Max
+	rule := d.effective.on[failure.Class]
 	switch {
 	case o.Retry == nil && !policy.Retries(failure.Type):
 		return d.dead(stem.ReasonPermanent, failure)
+	case dies(failure.Class) && d.effective.crashes > 0 && state.Crashes >= d.effective.crashes:
+		return d.dead(stem.ReasonPoison, failure)
 	case o.Retry != nil && state.Attempt >= maxRetries:
 		exhausted := *failure
 		exhausted.Type = "RetryExhausted"
 		return d.dead(stem.ReasonRetriesExhausted, &exhausted)
-	case state.Attempt >= maxRetries, rule != nil && died && state.Crashes > *rule, rule != nil && !died && state.Attempt >= *rule:
+	case state.Attempt >= maxRetries, rule.Max != nil && state.Failures[failure.Class] > *rule.Max:
 		return d.dead(stem.ReasonRetriesExhausted, failure)
 	}
 	var wait time.Duration
-	if o.Retry != nil && o.Retry.After != nil {
+	switch {
+	case o.Retry != nil && o.Retry.After != nil:
 		wait = max(*o.Retry.After, 0)
-	} else {
+	case rule.Delay != nil:
+		wait = *rule.Delay
+	default:
 		wait = d.delay(policy, state.Attempt)
 	}
 	due := d.now.Add(wait)
 	state.Attempt++
-	state.FirstStarted = d.firstStart()
 	state.Override = inherited(state.Override, o.Retry)
 	s := d.status(stem.Retried)
 	s.Attempt, s.Error, s.DueAt = state.Attempt, failure, due
@@ -148,13 +150,27 @@ func inherited(left *stem.Override, now *plugin.RetryRequest) *stem.Override {
 	return &next
 }
 
-// dead makes a dead letter.
-func (d *decision) dead(reason string, failure *stem.TaskError) stem.Settlement {
+// spent is the delivery state after an attempt that failed, the number of the attempt apart.
+func (d *decision) spent(failure *stem.TaskError) stem.State {
 	state := d.delivery.State
 	state.FirstStarted = d.firstStart()
+	if d.outcome.Kind != plugin.Failure || innocent(failure.Class) {
+		return state // no attempt was made, or it does not count
+	}
+	state.Failures = maps.Clone(state.Failures)
+	if state.Failures == nil {
+		state.Failures = make(map[stem.Class]int, 1)
+	}
+	state.Failures[failure.Class]++
 	if dies(failure.Class) {
 		state.Crashes++
 	}
+	return state
+}
+
+// dead makes a dead letter.
+func (d *decision) dead(reason string, failure *stem.TaskError) stem.Settlement {
+	state := d.spent(failure)
 	s := d.ended(stem.Failed)
 	s.Error = failure
 	return stem.Settlement{Receipt: d.delivery.Receipt, Kind: stem.Dead, Reason: reason, State: &state, Result: d.keep(s), Tally: tally(&s)}

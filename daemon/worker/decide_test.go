@@ -52,6 +52,12 @@ func TestDecide(t *testing.T) {
 	rule := func(c stem.Class, n int) func(*decision) {
 		return func(d *decision) { d.effective.on = map[stem.Class]ClassRule{c: {Max: &n}} }
 	}
+	before := func(c stem.Class, n int) func(*decision) {
+		return func(d *decision) { d.delivery.State.Attempt, d.delivery.State.Failures = 1, map[stem.Class]int{c: n} }
+	}
+	crashes := func(allowed, before int) func(*decision) {
+		return func(d *decision) { d.effective.crashes, d.delivery.State.Crashes = allowed, before }
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*decision)
@@ -89,7 +95,21 @@ func TestDecide(t *testing.T) {
 		{"a revoked task that did not run is cancelled", both(revoked, notRun), stem.Done, stem.Cancelled, "", 0},
 		{"a crash is an attempt", both(class(stem.ClassCrash), last), stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},
 		{"a crash is retried while its rule allows", both(class(stem.ClassCrash), rule(stem.ClassCrash, 1)), stem.Retry, stem.Retried, "", time.Second},
-		{"a crash beyond its rule is dead", both(class(stem.ClassCrash), rule(stem.ClassCrash, 1), func(d *decision) { d.delivery.State.Crashes = 1 }), stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},
+		{"a crash beyond its rule is dead", both(class(stem.ClassCrash), rule(stem.ClassCrash, 1), before(stem.ClassCrash, 1)), stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},
+		{"failures of another class do not count for a rule", both(class(stem.ClassTimeout), rule(stem.ClassTimeout, 1), before(stem.ClassError, 1)), stem.Retry, stem.Retried, "", time.Second},
+		{"a rule allows no more than the retries of the task", both(class(stem.ClassTimeout), rule(stem.ClassTimeout, 9), last), stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},
+		{"a rule may have its own delay", both(class(stem.ClassOOM), func(d *decision) {
+			d.effective.on = map[stem.Class]ClassRule{stem.ClassOOM: {Delay: ptr(time.Hour)}}
+		}), stem.Retry, stem.Retried, "", time.Hour},
+		{"a retry asked for comes when the handler said, whatever the rule", both(asks(plugin.RetryRequest{After: ptr(time.Minute)}), func(d *decision) {
+			d.effective.on = map[stem.Class]ClassRule{stem.ClassError: {Delay: ptr(time.Hour)}}
+		}), stem.Retry, stem.Retried, "", time.Minute},
+		{"the last crash that is allowed makes poison of a task with retries left", both(class(stem.ClassCrash), crashes(3, 2)), stem.Dead, stem.Failed, stem.ReasonPoison, 0},
+		{"an exit and an OOM kill are crashes too", both(class(stem.ClassOOM), crashes(3, 2)), stem.Dead, stem.Failed, stem.ReasonPoison, 0},
+		{"one crash fewer is retried", both(class(stem.ClassExit), crashes(3, 1)), stem.Retry, stem.Retried, "", time.Second},
+		{"an error of a task that crashed before is retried", crashes(3, 3), stem.Retry, stem.Retried, "", time.Second},
+		{"crashes may be allowed without end", both(class(stem.ClassCrash), crashes(0, 99)), stem.Retry, stem.Retried, "", time.Second},
+		{"a crash among others does not count", both(class(stem.ClassCollateral), crashes(1, 0)), stem.Release, "", "", 0},
 		{"a rule of another class does not count", both(class(stem.ClassPanic), rule(stem.ClassCrash, 0)), stem.Retry, stem.Retried, "", time.Second},
 		{"a rule may forbid retries of timeouts", both(class(stem.ClassTimeout), rule(stem.ClassTimeout, 0)), stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},
 		{"a failure after an early acknowledgement is not retried", early, stem.Dead, stem.Failed, stem.ReasonRetriesExhausted, 0},

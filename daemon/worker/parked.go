@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/plugin"
 )
 
 const (
@@ -65,7 +66,7 @@ func (w *Worker) sweepLane(ctx context.Context, lane, name string, now time.Time
 	defer func() {
 		for _, a := range young {
 			d := w.decision(a, now)
-			w.settle(a, d.release())
+			w.settle(a, &plugin.Outcome{}, d.release())
 		}
 	}()
 	for seen := 0; seen < sweepMost; {
@@ -88,7 +89,7 @@ func (w *Worker) sweepLane(ctx context.Context, lane, name string, now time.Time
 				continue
 			}
 			d := w.decision(a, now)
-			w.settle(a, d.dead(stem.ReasonUnregistered, &stem.TaskError{
+			w.settle(a, &plugin.Outcome{}, d.dead(stem.ReasonUnregistered, &stem.TaskError{
 				Class: stem.ClassError, Type: "UnregisteredTask", Permanent: true,
 				Message: fmt.Sprintf("no plugin declared %q within %v", name, w.cfg.ParkFor),
 			}))

@@ -15,7 +15,8 @@ var _ plugin.Sink = (*pool)(nil)
 // Done turns outcomes into settlements. The claim is held, and its lease renewed, until the settlement is written.
 func (p *pool) Done(outcomes []plugin.Outcome) {
 	now := time.Now()
-	for _, o := range outcomes {
+	for i := range outcomes {
+		o := &outcomes[i]
 		a := p.w.inflight.get(o.Attempt)
 		if a == nil {
 			continue
@@ -29,24 +30,25 @@ func (p *pool) Done(outcomes []plugin.Outcome) {
 			continue
 		}
 		if lost {
+			p.w.classes.add(stem.ClassLostLease)
 			p.w.inflight.remove(a)
 			continue
 		}
-		d := p.w.decision(a, now)
-		d.outcome, d.stopping, d.early, d.revoked = o, stopping, early, revoked
 		var then []stem.Message
 		if len(o.Then) > 0 && o.Kind == plugin.Success {
 			var err error
 			if then, err = p.w.children(a, o.Then); err != nil {
-				d.outcome.Kind = plugin.Failure
-				d.outcome.Error = &stem.TaskError{Class: stem.ClassError, Type: "InvalidChild", Message: err.Error(), Permanent: true}
+				o.Kind = plugin.Failure
+				o.Error = &stem.TaskError{Class: stem.ClassError, Type: "InvalidChild", Message: err.Error(), Permanent: true}
 			}
 		}
+		d := p.w.decision(a, now)
+		d.outcome, d.stopping, d.early, d.revoked = *o, stopping, early, revoked
 		s := decide(d)
 		if s.Kind == stem.Done {
 			s.Then = then
 		}
-		p.w.settle(a, s)
+		p.w.settle(a, o, s)
 	}
 	p.signal()
 }

@@ -23,6 +23,9 @@ type Stats struct {
 	LeasesLost uint64
 	Unwritten  uint64 // outcomes given up at the end
 
+	// Classes counts attempts that ended other than well, also those that did not count: collateral, drain, swap, lost_lease.
+	Classes map[stem.Class]uint64
+
 	Running   int // attempts now
 	Settling  int // outcomes on their way to the store
 	LastClaim time.Time
@@ -71,6 +74,7 @@ func (w *Worker) Stats() Stats {
 		Parked: c.parked.Load(), Moved: c.moved.Load(), Renewed: c.renewed.Load(),
 		LeasesLost: w.leasesLost.Load(), Unwritten: uint64(w.settler.abandoned.Load()), Settling: int(w.settler.waiting.Load()),
 	}
+	s.Classes = w.classes.snapshot()
 	s.Running, _ = w.inflight.running()
 	if at := w.lastClaim.Load(); at != 0 {
 		s.LastClaim = time.Unix(0, at).UTC()

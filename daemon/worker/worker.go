@@ -38,6 +38,7 @@ type Worker struct {
 	claimOutage, settleOutage, renewOutage, beatOutage, revokeOutage outage
 
 	counters   counters
+	classes    classCounts
 	leasesLost atomic.Uint64
 	lastClaim  atomic.Int64 // UnixNano
 
@@ -176,6 +177,6 @@ func (w *Worker) giveBack() {
 		d := w.decision(a, time.Now())
 		d.early = a.early
 		d.outcome = plugin.Outcome{Kind: plugin.NotRun, Error: &stem.TaskError{Class: stem.ClassDrain, Type: "Drained", Message: "stopped by a shutdown"}}
-		w.settle(a, decide(d))
+		w.settle(a, &d.outcome, decide(d))
 	}
 }

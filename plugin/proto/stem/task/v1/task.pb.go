@@ -267,9 +267,11 @@ type Options struct {
 	// Sealed envelopes published after success.
 	Link []*Envelope `protobuf:"bytes,23,rep,name=link,proto3" json:"link,omitempty"`
 	// Sealed envelopes published after terminal failure.
-	LinkError     []*Envelope `protobuf:"bytes,24,rep,name=link_error,json=linkError,proto3" json:"link_error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LinkError []*Envelope `protobuf:"bytes,24,rep,name=link_error,json=linkError,proto3" json:"link_error,omitempty"`
+	// Longest silence of a handler before its process is killed.
+	HeartbeatTimeout *int64 `protobuf:"varint,25,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3,oneof" json:"heartbeat_timeout,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Options) Reset() {
@@ -468,6 +470,13 @@ func (x *Options) GetLinkError() []*Envelope {
 		return x.LinkError
 	}
 	return nil
+}
+
+func (x *Options) GetHeartbeatTimeout() int64 {
+	if x != nil && x.HeartbeatTimeout != nil {
+		return *x.HeartbeatTimeout
+	}
+	return 0
 }
 
 // Canvas names the composition a task belongs to.
@@ -869,7 +878,9 @@ type State struct {
 	// Where the evidence of the last attempt is kept.
 	Evidence string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// When the first attempt started.
-	FirstStarted  int64 `protobuf:"varint,7,opt,name=first_started,json=firstStarted,proto3" json:"first_started,omitempty"`
+	FirstStarted int64 `protobuf:"varint,7,opt,name=first_started,json=firstStarted,proto3" json:"first_started,omitempty"`
+	// Attempts that failed, by class.
+	Failures      map[string]int32 `protobuf:"bytes,8,rep,name=failures,proto3" json:"failures,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,6 +962,13 @@ func (x *State) GetFirstStarted() int64 {
 		return x.FirstStarted
 	}
 	return 0
+}
+
+func (x *State) GetFailures() map[string]int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
 }
 
 // Override carries what a handler asked for when it requested a retry.
@@ -1038,7 +1056,11 @@ type Error struct {
 	// Stack of a panic, if there was one.
 	Stack string `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"`
 	// The handler said that another attempt is pointless.
-	Permanent     bool `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	Permanent bool `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	// Status its process exited with; absent: it did not exit by itself.
+	ExitCode *int32 `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
+	// Signal its process died of, "SIGSEGV"; empty: none.
+	Signal        string `protobuf:"bytes,7,opt,name=signal,proto3" json:"signal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1106,6 +1128,20 @@ func (x *Error) GetPermanent() bool {
 		return x.Permanent
 	}
 	return false
+}
+
+func (x *Error) GetExitCode() int32 {
+	if x != nil && x.ExitCode != nil {
+		return *x.ExitCode
+	}
+	return 0
+}
+
+func (x *Error) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
 }
 
 // Status is what became of a task.
@@ -1336,8 +1372,7 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\breply_to\x18\x11 \x01(\tR\areplyTo\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\n" +
-	"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x90\v\n" +
 	"\aOptions\x12\x19\n" +
 	"\x05queue\x18\x01 \x01(\tH\x00R\x05queue\x88\x01\x01\x12\x1f\n" +
 	"\bpriority\x18\x02 \x01(\x05H\x01R\bpriority\x88\x01\x01\x12$\n" +
@@ -1374,7 +1409,8 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\x12publish_connection\x18\x16 \x01(\tH\x14R\x11publishConnection\x88\x01\x01\x12*\n" +
 	"\x04link\x18\x17 \x03(\v2\x16.stem.task.v1.EnvelopeR\x04link\x125\n" +
 	"\n" +
-	"link_error\x18\x18 \x03(\v2\x16.stem.task.v1.EnvelopeR\tlinkErrorB\b\n" +
+	"link_error\x18\x18 \x03(\v2\x16.stem.task.v1.EnvelopeR\tlinkError\x120\n" +
+	"\x11heartbeat_timeout\x18\x19 \x01(\x03H\x15R\x10heartbeatTimeout\x88\x01\x01B\b\n" +
 	"\x06_queueB\v\n" +
 	"\t_priorityB\x0e\n" +
 	"\f_max_retriesB\r\n" +
@@ -1396,7 +1432,8 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\f_compressionB\v\n" +
 	"\t_exchangeB\x0e\n" +
 	"\f_routing_keyB\x15\n" +
-	"\x13_publish_connection\"\x97\x01\n" +
+	"\x13_publish_connectionB\x14\n" +
+	"\x12_heartbeat_timeout\"\x97\x01\n" +
 	"\x06Canvas\x12\x19\n" +
 	"\bgroup_id\x18\x01 \x01(\tR\agroupId\x12\x19\n" +
 	"\bchain_id\x18\x02 \x01(\tR\achainId\x12\x1f\n" +
@@ -1436,7 +1473,7 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"unique_key\x18\t \x01(\tR\tuniqueKey\x12\x1d\n" +
 	"\n" +
 	"unique_for\x18\n" +
-	" \x01(\x03R\tuniqueFor\"\xdc\x01\n" +
+	" \x01(\x03R\tuniqueFor\"\xd8\x02\n" +
 	"\x05State\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x18\n" +
 	"\acrashes\x18\x02 \x01(\x05R\acrashes\x12\x16\n" +
@@ -1444,7 +1481,11 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"\x04home\x18\x04 \x01(\tR\x04home\x122\n" +
 	"\boverride\x18\x05 \x01(\v2\x16.stem.task.v1.OverrideR\boverride\x12\x1a\n" +
 	"\bevidence\x18\x06 \x01(\tR\bevidence\x12#\n" +
-	"\rfirst_started\x18\a \x01(\x03R\ffirstStarted\"\xe4\x01\n" +
+	"\rfirst_started\x18\a \x01(\x03R\ffirstStarted\x12=\n" +
+	"\bfailures\x18\b \x03(\v2!.stem.task.v1.State.FailuresEntryR\bfailures\x1a;\n" +
+	"\rFailuresEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xe4\x01\n" +
 	"\bOverride\x12$\n" +
 	"\vmax_retries\x18\x01 \x01(\x05H\x00R\n" +
 	"maxRetries\x88\x01\x01\x12<\n" +
@@ -1455,13 +1496,17 @@ const file_stem_task_v1_task_proto_rawDesc = "" +
 	"hard_limit\x18\x04 \x01(\x03H\x02R\thardLimit\x88\x01\x01B\x0e\n" +
 	"\f_max_retriesB\r\n" +
 	"\v_soft_limitB\r\n" +
-	"\v_hard_limit\"\x7f\n" +
+	"\v_hard_limit\"\xc7\x01\n" +
 	"\x05Error\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
 	"\x05stack\x18\x04 \x01(\tR\x05stack\x12\x1c\n" +
-	"\tpermanent\x18\x05 \x01(\bR\tpermanent\"\xe0\x03\n" +
+	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12 \n" +
+	"\texit_code\x18\x06 \x01(\x05H\x00R\bexitCode\x88\x01\x01\x12\x16\n" +
+	"\x06signal\x18\a \x01(\tR\x06signalB\f\n" +
+	"\n" +
+	"_exit_code\"\xe0\x03\n" +
 	"\x06Status\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1498,7 +1543,7 @@ func file_stem_task_v1_task_proto_rawDescGZIP() []byte {
 	return file_stem_task_v1_task_proto_rawDescData
 }
 
-var file_stem_task_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_stem_task_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_stem_task_v1_task_proto_goTypes = []any{
 	(*Header)(nil),      // 0: stem.task.v1.Header
 	(*Options)(nil),     // 1: stem.task.v1.Options
@@ -1511,6 +1556,7 @@ var file_stem_task_v1_task_proto_goTypes = []any{
 	(*Error)(nil),       // 8: stem.task.v1.Error
 	(*Status)(nil),      // 9: stem.task.v1.Status
 	nil,                 // 10: stem.task.v1.Header.HeadersEntry
+	nil,                 // 11: stem.task.v1.State.FailuresEntry
 }
 var file_stem_task_v1_task_proto_depIdxs = []int32{
 	1,  // 0: stem.task.v1.Header.options:type_name -> stem.task.v1.Options
@@ -1521,13 +1567,14 @@ var file_stem_task_v1_task_proto_depIdxs = []int32{
 	4,  // 5: stem.task.v1.Options.link_error:type_name -> stem.task.v1.Envelope
 	4,  // 6: stem.task.v1.Message.envelope:type_name -> stem.task.v1.Envelope
 	7,  // 7: stem.task.v1.State.override:type_name -> stem.task.v1.Override
-	3,  // 8: stem.task.v1.Override.retry_policy:type_name -> stem.task.v1.RetryPolicy
-	8,  // 9: stem.task.v1.Status.error:type_name -> stem.task.v1.Error
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 8: stem.task.v1.State.failures:type_name -> stem.task.v1.State.FailuresEntry
+	3,  // 9: stem.task.v1.Override.retry_policy:type_name -> stem.task.v1.RetryPolicy
+	8,  // 10: stem.task.v1.Status.error:type_name -> stem.task.v1.Error
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_stem_task_v1_task_proto_init() }
@@ -1538,13 +1585,14 @@ func file_stem_task_v1_task_proto_init() {
 	file_stem_task_v1_task_proto_msgTypes[1].OneofWrappers = []any{}
 	file_stem_task_v1_task_proto_msgTypes[3].OneofWrappers = []any{}
 	file_stem_task_v1_task_proto_msgTypes[7].OneofWrappers = []any{}
+	file_stem_task_v1_task_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stem_task_v1_task_proto_rawDesc), len(file_stem_task_v1_task_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
