@@ -61,6 +61,7 @@ type Outcome struct {
 	Started  time.Time // zero: it never started
 	Finished time.Time
 	Pid      int
+	Evidence *Evidence // of an attempt that began and did not end well; nil: none is known
 }
 
 // OutcomeKind sorts outcomes for the decision table.

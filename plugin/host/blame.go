@@ -25,6 +25,7 @@ type causeKind int
 const (
 	causeNone   causeKind = iota
 	causeHard             // seq is over its hard limit
+	causeSilent           // seq gave no sign of life for too long
 	causeCancel           // seq was cancelled by force
 	causeStop             // the pool stops
 	causeBroken           // the process outlived its session; why says how that ended
@@ -34,7 +35,7 @@ const (
 // dumps says whether the stacks at the kill are worth waiting for. After a lost lease somebody else may be running the task: then
 // nothing is.
 func (c cause) dumps() bool {
-	return c.kind == causeHard || c.kind == causeCancel && c.why == whyCancelled
+	return c.kind == causeHard || c.kind == causeSilent || c.kind == causeCancel && c.why == whyCancelled
 }
 
 // ownDoing says whether the process ended by something that an attempt in it did, as far as the cause tells, and not for our
@@ -125,6 +126,9 @@ func (d death) end(h *held) plugin.Outcome {
 	switch {
 	case d.cause.kind == causeCancel && h.seq == d.cause.seq:
 		return d.forced(h, state)
+	case d.cause.kind == causeSilent && h.seq == d.cause.seq && state == register.Running:
+		return d.failure(h, state, stem.ClassTimeout, "HeartbeatTimeout",
+			fmt.Sprintf("heartbeat_timeout %v exceeded: no heartbeat and no progress for %.3fs; killed pid %d", h.Heartbeat, d.at.Sub(h.lastSign(d.started(h))).Seconds(), d.pid))
 	case d.cause.kind == causeStop, d.asked():
 		return notRun(h, stem.ClassDrain, "stopped for a shutdown", d.pid)
 	case state == register.Done:
@@ -139,6 +143,8 @@ func (d death) end(h *held) plugin.Outcome {
 				fmt.Sprintf("hard limit %v exceeded; killed pid %d after %.3fs", h.Hard, d.pid, took.Seconds()))
 		}
 		return notRun(h, stem.ClassCollateral, "its process was killed for another task's hard limit", d.pid)
+	case causeSilent:
+		return notRun(h, stem.ClassCollateral, "its process was killed for another task's heartbeat_timeout", d.pid)
 	case causeCancel:
 		return notRun(h, stem.ClassCollateral, "its process was killed to cancel another task", d.pid)
 	case causeBroken, causeFrame:

@@ -259,6 +259,13 @@ func (p *service) run(ctx context.Context, slot int, d *pluginv1.Delivery) []*pl
 	return []*pluginv1.Outcome{o}
 }
 
+// burnt is the CPU time of this process.
+func burnt() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // handle runs the task its body names: "name argument".
 func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.Outcome) error {
 	name, arg, _ := strings.Cut(string(d.Body), " ")
@@ -344,6 +351,25 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		}
 		o.Result = fmt.Appendf(nil, "%d %d", cmd.Process.Pid, sleeper)
 		return nil
+	case "burn": // CPU and memory, then another name
+		n, next, _ := strings.Cut(arg, " ")
+		burn, _ := time.ParseDuration(n)
+		memory := make([]byte, 48<<20)
+		for i := range memory {
+			memory[i] = 1
+		}
+		for began := burnt(); burnt()-began < burn; {
+			_ = memory
+		}
+		fmt.Fprintln(p.stderr, "burnt")
+		d.Body = []byte(next)
+		return p.handle(ctx, d, o)
+	case "alive": // signs of life for so long, then silence
+		n, _ := time.ParseDuration(arg)
+		for began := time.Now(); time.Since(began) < n; time.Sleep(10 * time.Millisecond) {
+			p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq}}})
+		}
+		select {}
 	case "print": // raw, to the real stderr
 		_, err := p.stderr.WriteString(arg + "\n")
 		return err

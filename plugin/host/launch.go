@@ -63,6 +63,9 @@ func (p *Pool) launch(ctx context.Context) (*process, error) {
 	}
 	proc := newProcess(p, dir)
 	proc.child.verified = verified
+	if path, err := exec.LookPath(p.cfg.Command[0]); err == nil {
+		proc.build = p.builds.of(path)
+	}
 	if err := proc.connect(timeout); err != nil {
 		proc.abandon()
 		if ctx.Err() != nil {

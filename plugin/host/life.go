@@ -48,6 +48,7 @@ func (p *process) serve(ctx context.Context) death {
 			"pid", d.pid, "how", d.exit, "tasks", len(suspects))
 		p.pool.suspect(suspects)
 	}
+	p.testify(d, lost, outcomes)
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)
 	}

@@ -27,7 +27,7 @@ const (
 // handler, which is not before the sending.
 func (h *held) firstDue() time.Time {
 	var due time.Time
-	for _, limit := range []time.Duration{h.Soft, h.Hard} {
+	for _, limit := range []time.Duration{h.Soft, h.Hard, h.Heartbeat} {
 		if limit > 0 {
 			due = earlier(due, h.sent.Add(limit))
 		}
@@ -36,6 +36,14 @@ func (h *held) firstDue() time.Time {
 		due = earlier(due, h.sent.Add(aheadPatience))
 	}
 	return due
+}
+
+// startOf is when an attempt's handler started, as far as is known.
+func startOf(h *held, entries map[uint64]register.Entry) time.Time {
+	if e, ok := entries[h.seq]; ok {
+		return e.Started
+	}
+	return h.sent
 }
 
 // earlier is the earlier of two times, of which zero means none.
@@ -105,7 +113,11 @@ func (p *process) enforce(now time.Time) {
 		nudge(p.wake)
 	}
 	if hard != nil {
-		p.kill(cause{kind: causeHard, seq: hard.seq})
+		why := cause{kind: causeHard, seq: hard.seq}
+		if hard.silent(startOf(hard, entries), now) {
+			why.kind = causeSilent
+		}
+		p.kill(why)
 	}
 }
 
@@ -144,16 +156,36 @@ func (p *process) look(h *held, entries map[uint64]register.Entry, stuck bool, n
 		}
 		next = earlier(next, at)
 	}
+	if h.Heartbeat > 0 {
+		at := h.lastSign(started).Add(h.Heartbeat)
+		if !at.After(now) {
+			return time.Time{}
+		}
+		next = earlier(next, at)
+	}
 	if next.IsZero() { // nothing more to come
 		next = now.Add(24 * time.Hour)
 	}
 	return next
 }
 
+// lastSign is when the handler, started then, gave its last sign of life.
+func (h *held) lastSign(started time.Time) time.Time {
+	if h.alive.After(started) {
+		return h.alive
+	}
+	return started
+}
+
+// silent says whether what is wrong with an attempt that must be killed is its silence and not its hard limit.
+func (h *held) silent(started, now time.Time) bool {
+	return h.Heartbeat > 0 && (h.Hard <= 0 || now.Sub(started) < h.Hard) && now.Sub(h.lastSign(started)) >= h.Heartbeat
+}
+
 // notStarted is when to look again at an attempt whose handler has not started by now.
 func (h *held) notStarted(now time.Time) time.Time {
 	next := now.Add(24 * time.Hour)
-	for _, limit := range []time.Duration{h.Soft, h.Hard} {
+	for _, limit := range []time.Duration{h.Soft, h.Hard, h.Heartbeat} {
 		if limit > 0 {
 			next = earlier(next, now.Add(limit))
 		}

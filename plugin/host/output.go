@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -210,18 +211,28 @@ func (l *lines) flush() {
 
 // tail keeps the last tailSize bytes written to it.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte
+	total atomic.Int64 // bytes written so far
+	mu    sync.Mutex
+	buf   []byte
 }
 
 func (t *tail) write(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.total.Add(int64(len(p)))
 	p = p[max(0, len(p)-tailSize):]
 	if len(t.buf)+len(p) > 2*tailSize {
 		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailSize:]...)
 	}
 	t.buf = append(t.buf, p...)
+}
+
+// since is what was written after the first so many bytes, its last tailSize bytes at most.
+func (t *tail) since(mark int64) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(max(t.total.Load()-mark, 0), int64(len(t.buf)), tailSize)
+	return strings.ToValidUTF8(string(t.buf[int64(len(t.buf))-n:]), "�")
 }
 
 // words are the last words worth showing, at most wordsSize bytes: the last lines, and when a Go runtime announced its death

@@ -24,6 +24,7 @@ type Pool struct {
 	// Set by Run before any process.
 	dir     *directory
 	spawner *spawner
+	builds  builds
 
 	mu       sync.Mutex
 	ready    []*process
@@ -59,6 +60,7 @@ func (p *Pool) Run(ctx context.Context) (err error) {
 	}()
 	p.spawner = newSpawner(p.cfg.Reaper)
 	defer p.spawner.stop()
+	defer p.builds.wait()
 	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

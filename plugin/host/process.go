@@ -24,7 +24,9 @@ type held struct {
 	soft bool      // the soft limit was told
 	// alone: a suspect, by itself in its process. again: it had returned before without its outcome arriving.
 	alone, again bool
-	told         string // why it was cancelled
+	told         string    // why it was cancelled
+	alive        time.Time // last sign of life; zero: none yet
+	heard        int64     // bytes of stderr before it was handed over
 }
 
 // outbox is what waits for the next frame.
@@ -45,6 +47,9 @@ type process struct {
 	client *goplugin.Client
 	born   time.Time
 	ooms   uint64 // the kernel's count when it was born
+	// ownPeak is the daemon's peak resident set at its birth.
+	ownPeak int64
+	build   *build // nil: its program could not be read
 
 	// Set by connect, constant from ready on.
 	manifest plugin.Manifest
@@ -74,14 +79,16 @@ type process struct {
 	out     outbox
 	nextDue time.Time
 	cause   cause
-	settled int // attempts it ended itself
-	strays  int // outcomes for attempts it does not hold
+	killed  time.Time // first kill
+	peak    int64     // largest resident set seen, bytes
+	settled int       // attempts it ended itself
+	strays  int       // outcomes for attempts it does not hold
 	recent  recent
 }
 
 func newProcess(p *Pool, dir string) *process {
 	proc := &process{
-		pool: p, dir: dir, born: time.Now(), ooms: oomKills(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
+		pool: p, dir: dir, born: time.Now(), ooms: oomKills(), ownPeak: ownPeak(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		wake: make(chan struct{}, 1), clock: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 	}
@@ -122,9 +129,10 @@ func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin
 	n := min(len(attempts), p.roomLocked())
 	slab := make([]held, n)
 	early := false
+	heard := p.child.out.tail.total.Load()
 	for i := range slab {
 		h := &slab[i]
-		*h = held{Attempt: attempts[i], sent: now, fast: fast[i], wait: len(p.held) >= p.slots}
+		*h = held{Attempt: attempts[i], sent: now, heard: heard, fast: fast[i], wait: len(p.held) >= p.slots}
 		early = p.take(h) || early
 	}
 	p.mu.Unlock()
@@ -226,10 +234,11 @@ func (p *process) beginDrain() {
 // kill is the one way a process is killed: the first cause counts, and a second one does not wait for the stacks that the first
 // asked for. Its attempts end when it is dead.
 func (p *process) kill(why cause) {
+	p.notePeak()
 	p.mu.Lock()
 	first := p.cause.kind == causeNone
 	if first {
-		p.cause = why
+		p.cause, p.killed = why, time.Now()
 	}
 	p.closed = true
 	p.mu.Unlock()

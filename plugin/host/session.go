@@ -141,7 +141,7 @@ func (p *process) receive(ctx context.Context) {
 		}
 		p.settle(frame)
 		for _, m := range frame.GetProgress() {
-			if a, ok := p.attempt(m.GetSeq()); ok {
+			if a, ok := p.alive(m.GetSeq()); ok {
 				p.pool.sink.Progress(a, wire.Progress(m))
 			}
 		}
@@ -165,6 +165,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 	runs := make([]run, 0, len(frame.GetSettle()))
 	now := time.Now()
 	strays := 0
+	var failures []failure
 	p.mu.Lock()
 	for _, m := range frame.GetSettle() {
 		h, ok := p.release(m.GetSeq())
@@ -174,6 +175,9 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 		}
 		o := wire.Outcome(h.Attempt, m, p.child.id.Pid)
 		p.judge(h, &o)
+		if o.Kind != plugin.Success {
+			failures = append(failures, failure{len(outcomes), h})
+		}
 		outcomes = append(outcomes, o)
 		runs = append(runs, run{h.Name, took(o, h.sent, now)})
 		p.warm = h.fast
@@ -194,6 +198,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 			"pid", p.child.id.Pid, "count", strays)
 	}
 	p.pool.speeds.learn(runs)
+	p.witness(outcomes, failures)
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)
 		p.pool.sink.Ready()
@@ -220,6 +225,18 @@ func (p *process) answer(ctx context.Context, m *pluginv1.Call) {
 	p.out.replies = append(p.out.replies, reply)
 	p.mu.Unlock()
 	nudge(p.wake)
+}
+
+// alive takes note of a sign of life of the attempt held under seq.
+func (p *process) alive(seq uint64) (plugin.Attempt, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, ok := p.held[seq]
+	if !ok {
+		return plugin.Attempt{}, false
+	}
+	h.alive = time.Now()
+	return h.Attempt, true
 }
 
 // attempt is the attempt held under seq.

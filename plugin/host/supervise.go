@@ -84,7 +84,7 @@ func (p *Pool) died(at *post, proc *process, d death) time.Duration {
 	n := 0
 	p.mu.Lock()
 	switch {
-	case d.cause.kind == causeHard || d.cause.kind == causeCancel:
+	case d.cause.kind == causeHard || d.cause.kind == causeSilent || d.cause.kind == causeCancel:
 	case worked || d.at.Sub(proc.born) >= p.cfg.Restart.MaxDelay:
 		at.deaths = 1
 	default:
@@ -163,6 +163,8 @@ func (c cause) String() string {
 	switch c.kind {
 	case causeHard:
 		return "hard limit"
+	case causeSilent:
+		return "heartbeat_timeout"
 	case causeCancel, causeBroken, causeFrame:
 		return c.why
 	case causeStop:

@@ -58,6 +58,7 @@ func (r *Reader) Snapshot() ([]Entry, error) {
 			Seq:     binary.LittleEndian.Uint64(b),
 			Started: time.UnixMicro(int64(binary.LittleEndian.Uint64(b[8:]))),
 			State:   State(binary.LittleEndian.Uint64(b[16:])),
+			CPU:     time.Duration(binary.LittleEndian.Uint64(b[24:])) * time.Microsecond,
 		}
 	}
 	return entries, nil

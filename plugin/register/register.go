@@ -3,7 +3,8 @@
 // death which attempt ran, which had finished and which never began. It is written by plugin/sdk and read by plugin/host.
 //
 // Layout, all numbers little-endian and 8-byte aligned: a 64-byte header {magic "STEMREG1", slots uint32, zeros}, then one
-// 32-byte entry per slot {seq uint64, started int64 in microseconds since the Unix epoch, state uint64, zeros}.
+// 32-byte entry per slot {seq uint64, started int64 in microseconds since the Unix epoch, state uint64, cpu uint64: the process's CPU
+// time at the start in microseconds, 0: not known}.
 package register
 
 import (
@@ -42,6 +43,7 @@ type Entry struct {
 	Seq     uint64
 	Started time.Time
 	State   State
+	CPU     time.Duration // of the process, at the start; 0: not known
 }
 
 // Register is a process's view of its own register. Begin and End of different slots may be called concurrently; a slot belongs
@@ -56,7 +58,7 @@ type slot struct {
 	seq     uint64
 	started int64
 	state   uint64
-	_       uint64
+	cpu     uint64
 }
 
 // Open maps the register the host created at path.
@@ -110,7 +112,17 @@ func (r *Register) Begin(slot int, seq uint64, started time.Time) {
 	s := &r.slots[slot]
 	atomic.StoreUint64(&s.seq, seq)
 	atomic.StoreInt64(&s.started, started.UnixMicro())
+	atomic.StoreUint64(&s.cpu, processCPU())
 	atomic.StoreUint64(&s.state, uint64(Running))
+}
+
+// processCPU is the CPU time of this process in microseconds.
+func processCPU() uint64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return uint64(t.Nano() / 1000)
 }
 
 // End notes that the handler in slot has returned.
@@ -125,6 +137,7 @@ func (r *Register) Snapshot() []Entry {
 			Seq:     atomic.LoadUint64(&s.seq),
 			Started: time.UnixMicro(atomic.LoadInt64(&s.started)),
 			State:   State(atomic.LoadUint64(&s.state)),
+			CPU:     time.Duration(atomic.LoadUint64(&s.cpu)) * time.Microsecond,
 		}
 	}
 	return entries

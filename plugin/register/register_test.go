@@ -78,6 +78,10 @@ func TestEntriesOutliveTheProcessThatWroteThem(t *testing.T) {
 		{Started: time.UnixMicro(0), State: register.Free},
 	}
 	for i := range want {
+		if began := want[i].State != register.Free; began != (got[i].CPU > 0) {
+			t.Errorf("slot %d: began %v with %v of CPU time", i, began, got[i].CPU)
+		}
+		got[i].CPU = 0
 		if got[i] != want[i] {
 			t.Errorf("slot %d: got %+v, want %+v", i, got[i], want[i])
 		}
@@ -100,7 +104,7 @@ func TestASlotShowsItsLatestAttemptOnly(t *testing.T) {
 		t.Errorf("the slot's earlier attempt should be gone, found %v, %v", ok, err)
 	}
 	e, ok, err := reader.Find(2)
-	if err != nil || !ok || e != (register.Entry{Seq: 2, Started: time.UnixMicro(20), State: register.Running}) {
+	if err != nil || !ok || e.CPU <= 0 || e != (register.Entry{Seq: 2, Started: time.UnixMicro(20), State: register.Running, CPU: e.CPU}) {
 		t.Errorf("got %+v, %v, %v; want attempt 2 running since 20 µs", e, ok, err)
 	}
 	if own := r.Snapshot()[0]; own != e {
