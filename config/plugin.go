@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/plugin"
 )
 
 // An exclusive task never runs twice at once, whatever happens to the store: its attempt is killed while its lease is surely still
@@ -79,7 +80,7 @@ func (w *Worker) secure(as []*attempt) []*attempt {
 			w.inflight.remove(a)
 		default:
 			d := w.decision(a, time.Now())
-			w.settle(a, d.release())
+			w.settle(a, &plugin.Outcome{}, d.release())
 		}
 	}
 	return pass
