@@ -75,7 +75,7 @@ func (b *broker) Browse(_ context.Context, bq stem.BrowseQuery) (stem.BrowsePage
 	var after position
 	if bq.Cursor != "" {
 		if _, err := fmt.Sscanf(bq.Cursor, "%d.%d.%d", &after.group, &after.major, &after.minor); err != nil {
-			return page, wrap("browse", fmt.Errorf("cursor %q is not one of this store", bq.Cursor))
+			return page, wrap("browse", adapters.BadCursor(bq.Cursor))
 		}
 	}
 	now, err := b.enter()

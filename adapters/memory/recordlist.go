@@ -16,7 +16,7 @@ func (rs *records) List(_ context.Context, q stem.RecordQuery) (stem.RecordPage,
 	var due, version int64
 	if q.Cursor != "" {
 		if _, err := fmt.Sscanf(q.Cursor, "%d.%d", &due, &version); err != nil {
-			return page, wrap("list records", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, wrap("list records", adapters.BadCursor(q.Cursor))
 		}
 	}
 	now, err := rs.enter()

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -56,7 +55,7 @@ func (r *results) List(_ context.Context, q stem.StatusQuery) (stem.StatusPage, 
 	if q.Cursor != "" {
 		n, err := strconv.ParseUint(q.Cursor, 10, 64)
 		if err != nil {
-			return page, wrap("list results", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, wrap("list results", adapters.BadCursor(q.Cursor))
 		}
 		before = n
 	}

@@ -56,7 +56,7 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 	place, due, rank := int64(-1), int64(0), int64(0)
 	if q.Cursor != "" {
 		if _, err := fmt.Sscanf(q.Cursor, "%d.%d.%d", &place, &due, &rank); err != nil {
-			return page, b.wrap("browse", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, b.wrap("browse", adapters.BadCursor(q.Cursor))
 		}
 	}
 	limit := adapters.PageLimit(q.Limit)

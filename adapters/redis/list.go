@@ -38,7 +38,7 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 		updated, id, _ := strings.Cut(q.Cursor, ".")
 		var err error
 		if last.updated, err = strconv.ParseInt(updated, 10, 64); err != nil || id == "" {
-			return page, r.wrap("list results", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, r.wrap("list results", adapters.BadCursor(q.Cursor))
 		}
 		last.id = id
 	}

@@ -15,7 +15,7 @@ func (r *records) List(ctx context.Context, q stem.RecordQuery) (stem.RecordPage
 	var due, version int64
 	if q.Cursor != "" {
 		if _, err := fmt.Sscanf(q.Cursor, "%d.%d", &due, &version); err != nil {
-			return page, r.wrap("list records", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, r.wrap("list records", adapters.BadCursor(q.Cursor))
 		}
 	}
 	limit := adapters.RecordLimit(q.Limit)

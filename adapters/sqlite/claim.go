@@ -59,7 +59,7 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		}
 		// Something found and not taken was somebody else's by then, or is being promoted: look again at once.
 		if !found {
-			if err := b.rest(ctx, bell, min(left, next, pollEvery)); err != nil {
+			if err := rest(ctx, bell, min(left, next, pollEvery)); err != nil {
 				return nil, err
 			}
 		}
@@ -67,7 +67,7 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 }
 
 // rest waits for a ring, for d, or for ctx.
-func (b *broker) rest(ctx context.Context, bell <-chan struct{}, d time.Duration) error {
+func rest(ctx context.Context, bell <-chan struct{}, d time.Duration) error {
 	timer := time.NewTimer(max(d, 0))
 	defer timer.Stop()
 	select {

@@ -120,7 +120,7 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 	place, major, seq := int64(-1), int64(0), int64(0)
 	if q.Cursor != "" {
 		if _, err := fmt.Sscanf(q.Cursor, "%d.%d.%d", &place, &major, &seq); err != nil {
-			return page, b.readErr("browse", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, b.readErr("browse", adapters.BadCursor(q.Cursor))
 		}
 	}
 	queue, known, err := b.knownQueue(ctx, q.Queue)

@@ -153,7 +153,7 @@ func (r *records) List(ctx context.Context, q stem.RecordQuery) (stem.RecordPage
 	if q.Cursor != "" {
 		var due, version int64
 		if _, err := fmt.Sscanf(q.Cursor, "%d.%d", &due, &version); err != nil {
-			return page, r.readErr("list records", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, r.readErr("list records", adapters.BadCursor(q.Cursor))
 		}
 		if by == "version" {
 			add("version > ?", version)

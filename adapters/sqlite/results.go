@@ -157,7 +157,7 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 	if q.Cursor != "" {
 		at, rest, _ := strings.Cut(q.Cursor, ".")
 		if _, err := fmt.Sscanf(at, "%d", &updated); err != nil || rest == "" {
-			return page, r.readErr("list results", fmt.Errorf("cursor %q is not one of this store", q.Cursor))
+			return page, r.readErr("list results", adapters.BadCursor(q.Cursor))
 		}
 		id = rest
 	}

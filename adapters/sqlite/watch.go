@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/stemd/stem"
 )
@@ -32,7 +31,7 @@ func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, err
 					return
 				}
 			}
-			if sleep(ctx, bell) != nil {
+			if rest(ctx, bell, pollEvery) != nil {
 				return
 			}
 			bell = r.waker.wait(ofResults)
@@ -43,19 +42,6 @@ func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, err
 		}
 	}()
 	return out, nil
-}
-
-// sleep waits for a ring, for the fallback poll, or for ctx.
-func sleep(ctx context.Context, bell <-chan struct{}) error {
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
-	select {
-	case <-bell:
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
 }
 
 // bus is the Bus of a db: a table that every process reads after every commit.
@@ -100,7 +86,7 @@ func (b *bus) Subscribe(ctx context.Context, topic string) (<-chan []byte, error
 			if ctx.Err() != nil || b.readErr("hints", err) != nil && b.closed() {
 				return
 			}
-			if sleep(ctx, bell) != nil {
+			if rest(ctx, bell, pollEvery) != nil {
 				return
 			}
 		}

@@ -138,7 +138,7 @@ func validState(s stem.TaskState) bool {
 func (p *program) list(ctx context.Context, store stem.Store, q stem.StatusQuery) error {
 	page, err := store.Results.List(ctx, q)
 	if err != nil {
-		return err
+		return refusal(err)
 	}
 	if p.json {
 		items := make([]statusJSON, 0, len(page.Items))

@@ -121,7 +121,7 @@ func TestAnExclusiveTaskDiesBeforeItsLeaseWhenTheStoreIsLocked(t *testing.T) {
 	if err := lock.QueryRow("SELECT until FROM tasks WHERE state = 2").Scan(&until); err != nil {
 		t.Fatal(err)
 	}
-	if left := time.UnixMicro(until).Sub(time.Now()); left <= 0 {
+	if left := time.Until(time.UnixMicro(until)); left <= 0 {
 		t.Errorf("the process was seen dead %v after its lease had lapsed", -left)
 	}
 	d.says("exclusive: the lease may lapse")
