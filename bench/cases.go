@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,51 +126,61 @@ func sqliteEnqueue(ctx context.Context, s setting) (r result, err error) {
 // latencyGap is the pause between two tasks of the latency case: long enough for the daemon to be idle again.
 const latencyGap = 20 * time.Millisecond
 
-// sqliteLatency lets another process enqueue one task at a time on the same file.
-func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
-	n := s.n
-	if n == 0 {
-		n = 500
-	}
+// besideStemd runs fn on a SQLite file that a stemd with one no-op process works on.
+func besideStemd(ctx context.Context, s setting, fn func(store stem.Store, url string, d *stemd) error) (err error) {
 	url := "sqlite://" + filepath.Join(s.dir, "stem.db")
 	store, err := sqlite.Open(ctx, url)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	d, err := startStemd(ctx, s, store, url, 1)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
+	return fn(store, url, d)
+}
+
+// apart runs this program again as the other process of a case.
+func apart(ctx context.Context, mode, url string, n int, out io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
-		return r, err
+		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "-produce", url, "-n", strconv.Itoa(n))
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return r, err
-	}
-	if err := drained(ctx, store); err != nil {
-		return r, err
-	}
-	var ids []string
-	for cursor := ""; ; {
-		page, err := store.Results.List(ctx, stem.StatusQuery{Name: task, Limit: 1000, Cursor: cursor})
-		if err != nil {
-			return r, err
+	cmd := exec.CommandContext(ctx, self, mode, url, "-n", strconv.Itoa(n))
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	return cmd.Run()
+}
+
+// sqliteLatency lets another process enqueue one task at a time on the same file.
+func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
+	n := cmp.Or(s.n, 500)
+	err = besideStemd(ctx, s, func(store stem.Store, url string, d *stemd) error {
+		if err := apart(ctx, "-produce", url, n, nil); err != nil {
+			return err
 		}
-		for _, status := range page.Items {
-			ids = append(ids, status.ID)
+		if err := drained(ctx, store); err != nil {
+			return err
 		}
-		if cursor = page.Next; cursor == "" {
-			break
+		var ids []string
+		for cursor := ""; ; {
+			page, err := store.Results.List(ctx, stem.StatusQuery{Name: task, Limit: 1000, Cursor: cursor})
+			if err != nil {
+				return err
+			}
+			for _, status := range page.Items {
+				ids = append(ids, status.ID)
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
 		}
-	}
-	u := measure(d.cmd.Process.Pid)
-	r, err = outcome(ctx, store, ids)
-	r.PerSec, r.RSS, r.CPU = 0, u.rss, u.cpu
+		u := measure(d.cmd.Process.Pid)
+		r, err = outcome(ctx, store, ids)
+		r.PerSec, r.RSS, r.CPU = 0, u.rss, u.cpu
+		return err
+	})
 	return r, err
 }
 

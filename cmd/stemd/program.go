@@ -230,7 +230,10 @@ func (p *program) opened(cfg *config.Config) func(stem.Store) error {
 			notify(sd.SdNotifyReady)
 			return nil
 		}
-		return env.WriteDev(p.env, env.DevInfo{URL: store.Info.URL, Namespace: store.Info.Namespace, Node: cfg.Node, Dir: p.data})
+		if err := env.WriteDev(p.env, env.DevInfo{URL: store.Info.URL, Namespace: store.Info.Namespace, Node: cfg.Node, Dir: p.data}); err != nil {
+			return fmt.Errorf("-dev can not say where its store is: %w", err)
+		}
+		return nil
 	}
 }
 

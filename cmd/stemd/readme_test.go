@@ -46,20 +46,14 @@ func TestTheHandlerAndCommandsOfTheReadmeWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := func(dir, out, pkg string, flags ...string) {
-		cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", out, pkg)...)
-		cmd.Dir = dir
-		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build %s: %v\n%s", pkg, err, b)
-		}
-	}
 	hello := filepath.Join(r.dir, "hello-plugin")
-	build(source, hello, ".", "-mod=mod")
-	build(root, filepath.Join(r.dir, "cli"), "./cmd/stem")
+	build(t, source, hello, ".", "-mod=mod")
+	cli := filepath.Join(r.dir, "cli")
+	build(t, root, cli, "./cmd/stem")
 
 	d := r.start("-dev", hello)
 	d.says("ready in")
-	cmd := exec.Command(filepath.Join(r.dir, "cli"), "enqueue", "hello.say", string(enqueue[2]), "--wait")
+	cmd := exec.Command(cli, "enqueue", "hello.say", string(enqueue[2]), "--wait")
 	cmd.Env = d.cmd.Env // the command line finds the store of -dev by itself
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "succeeded in") || !strings.Contains(string(out), `"hello, Ada"`) {

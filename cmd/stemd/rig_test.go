@@ -43,6 +43,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// build builds a package of the module in dir.
+func build(t *testing.T, dir, out, pkg string, flags ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", out, pkg)...)
+	cmd.Dir = dir
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build %s: %v\n%s", pkg, err, b)
+	}
+}
+
 // patience bounds every wait of a test; it is never a measurement.
 const patience = 30 * time.Second
 
@@ -128,7 +138,14 @@ func (d *child) output() string {
 // start starts stemd and ends it with the test.
 func (r *rig) start(args ...string) *child {
 	r.Helper()
+	return r.startIn("", args...)
+}
+
+// startIn starts stemd in a directory.
+func (r *rig) startIn(dir string, args ...string) *child {
+	r.Helper()
 	d := &child{r: r, cmd: exec.Command(filepath.Join(bin, "stemd"), args...), exited: make(chan struct{})}
+	d.cmd.Dir = dir
 	d.cmd.Stdout, d.cmd.Stderr = d, d
 	d.cmd.Env = append(os.Environ(), "HOME="+r.dir, "XDG_RUNTIME_DIR="+r.dir, "XDG_STATE_HOME=", "STEM_BROKER_URL=")
 	if err := d.cmd.Start(); err != nil {

@@ -1,6 +1,9 @@
 package arch_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,4 +74,91 @@ func TestLinksOfTheDocumentationLeadSomewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What the pages call by name must be there.
+func TestTheDocumentationNamesOnlyWhatTheCodeExports(t *testing.T) {
+	root := moduleRoot(t)
+	packages := map[string]string{
+		"stem": ".", "sdk": "plugin/sdk", "stemtest": "plugin/sdk/stemtest", "adapters": "adapters", "adaptertest": "adapters/adaptertest", "sqlite": "adapters/sqlite",
+	}
+	exported := map[string]map[string]bool{}
+	for name, dir := range packages {
+		exported[name] = exports(t, filepath.Join(root, dir))
+	}
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	qualified := regexp.MustCompile(`\b([a-z]+)\.([A-Z]\w+)`)
+	option := regexp.MustCompile("`([A-Z]\\w+)\\(")
+	found := 0
+	for _, page := range append(pages, filepath.Join(root, "README.md")) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range qualified.FindAllStringSubmatch(string(b), -1) {
+			if names, ours := exported[m[1]]; ours {
+				if found++; !names[m[2]] {
+					t.Errorf("%s names %s, which does not exist", filepath.Base(page), m[0])
+				}
+			}
+		}
+		if filepath.Base(page) != "producers.md" {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if !strings.HasPrefix(line, "| `") { // the table of options
+				continue
+			}
+			for _, m := range option.FindAllStringSubmatch(line, -1) {
+				if found++; !exported["stem"][m[1]] {
+					t.Errorf("producers.md names the option %s, which does not exist", m[1])
+				}
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d names were found", found)
+	}
+}
+
+// exports are the exported names at the top of a package.
+func exports(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil {
+					names[d.Name.Name] = true
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch s := spec.(type) {
+					case *ast.TypeSpec:
+						names[s.Name.Name] = true
+					case *ast.ValueSpec:
+						for _, n := range s.Names {
+							names[n.Name] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	return names
 }
