@@ -56,7 +56,7 @@ func (o *outage) down() bool {
 // Waits between two tries of a store that does not answer.
 const (
 	retryFirst = 500 * time.Millisecond
-	retryLast  = 5 * time.Second
+	retryLast  = 2 * time.Second
 )
 
 func newBackoff() *backoff.ExponentialBackOff {
