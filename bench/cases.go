@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/all"
 	"github.com/stemd/stem/adapters/memory"
 	"github.com/stemd/stem/adapters/sqlite"
 	"github.com/stemd/stem/daemon/worker"
@@ -184,9 +185,9 @@ func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
 	return r, err
 }
 
-// producer is the other process of sqliteLatency.
+// producer is the other process of the latency cases.
 func producer(ctx context.Context, url string, n int) (err error) {
-	store, err := sqlite.Open(ctx, url)
+	store, err := all.Open(ctx, url)
 	if err != nil {
 		return err
 	}

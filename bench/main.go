@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -36,6 +37,9 @@ type setting struct {
 	n    int    // tasks; 0: the case's own number
 }
 
+// count is how many tasks a case runs.
+func (s setting) count(own int) int { return cmp.Or(s.n, own) }
+
 var cases = []struct {
 	name   string
 	target string
@@ -52,6 +56,22 @@ var cases = []struct {
 	{"sqlite claim and settle, backlog 1,000,000", "≥ 90 % of 1,000", backlog(bigBacklog)},
 	{"sqlite 1,000,000 delayed, then due", "≥ 20,000/s", delayedTasks},
 	{"sqlite cycles: p50 first tenth, p99 last", "flat", cycles},
+	{"redis drain, concurrency 10", "≥ 8 × asynq", redisDrain(10)},
+	{"redis drain, concurrency 10", "", asynqDrain(10)},
+	{"redis drain, concurrency 64", "", redisDrain(64)},
+	{"redis drain, concurrency 64", "", asynqDrain(64)},
+	{"redis batch enqueue", "≥ 150,000/s", redisBatches(200_000)},
+	{"redis enqueue one by one, 1 producer", "≥ asynq", redisSingles(1)},
+	{"redis enqueue one by one, 1 producer", "", asynqSingles(1)},
+	{"redis enqueue one by one, 8 producers", "≥ 1.2 × asynq", redisSingles(8)},
+	{"redis enqueue one by one, 8 producers", "", asynqSingles(8)},
+	{"redis enqueue → start at 50/s", "p50 ≤ 0.8 ms, p99 ≤ 1.5 ms", redisLatency},
+	{"redis enqueue → start at 50/s", "", asynqLatency},
+	{"redis claim and settle, backlog 1,000", "", redisBacklog(smallBacklog)},
+	{"redis claim and settle, backlog 1,000,000", "like 1,000", redisBacklog(bigBacklog)},
+	{"redis memory, 100,000 waiting tasks", "", redisMemory(false)},
+	{"redis memory, 100,000 results", "", redisMemory(true)},
+	{"redis, 20 idle daemons", "server ≤ 1 %; p50: % of each, ≤ 0.5", redisIdle},
 	{"stemd idle, one plugin", "≤ 35 MB, ≤ 0.5 % CPU", idle},
 }
 
@@ -111,7 +131,7 @@ func run(ctx context.Context, bin, out, only string, n int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		r.System, r.Case, r.target = "stem", c.name, c.target
+		r.System, r.Case, r.target = cmp.Or(r.System, "stem"), c.name, c.target
 		results = append(results, r)
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -122,9 +142,15 @@ func run(ctx context.Context, bin, out, only string, n int) error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "CASE\tN\tSECONDS\tPER SEC\tP50 MS\tP99 MS\tRSS MB\tCPU S\tTARGET\t")
+	fmt.Fprintln(w, "SYSTEM\tCASE\tN\tSECONDS\tPER SEC\tP50 MS\tP99 MS\tRSS MB\tCPU S\tTARGET\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.0f\t%.2f\t%.2f\t%.1f\t%.2f\t%s\t\n", r.Case, r.N, r.Seconds, r.PerSec, r.P50, r.P99, r.RSS, r.CPU, r.target)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.0f\t%.2f\t%.2f\t%.1f\t%.2f\t%s\t\n", r.System, r.Case, r.N, r.Seconds, r.PerSec, r.P50, r.P99, r.RSS, r.CPU, r.target)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, line := range versus(results) {
+		fmt.Println(line)
+	}
+	return nil
 }

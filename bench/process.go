@@ -31,6 +31,7 @@ func startStemd(ctx context.Context, s setting, store stem.Store, url string, pe
 		return nil, err
 	}
 	d := &stemd{cmd: exec.Command(filepath.Join(s.bin, "stemd"), "-config", file), exited: make(chan error, 1)}
+	d.cmd.Env = append(os.Environ(), "STEM_WORKER_NODE="+filepath.Base(s.dir))
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
