@@ -149,3 +149,41 @@ func TestWhatAPluginLeftOutsideItsGroupEndsWithIt(t *testing.T) {
 	r.enqueue("chaos.exit", `{"code":3}`)
 	r.gone(map[int]uint64{pid: start})
 }
+
+func TestAPluginHeedsNoSignalButSIGKILLAndItsSubprocessesDo(t *testing.T) {
+	r := newRig(t)
+	r.run(chaos("  per_process = 2\n  processes {\n    max = 1\n  }"))
+	r.until("the heartbeat names the process", func() bool { return len(r.children()) == 1 })
+	pids := r.children()
+	h := r.enqueue("chaos.sleep", `{"ms":700}`)
+	r.until("it runs", func() bool { return r.state(h) == stem.Running })
+	for pid := range pids {
+		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE} {
+			if err := syscall.Kill(pid, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s := r.wait(h); s.State != stem.Succeeded || s.Attempt != 0 {
+		t.Errorf("got %+v", s)
+	}
+	forked := r.wait(r.enqueue("chaos.fork", `{"ms":600000}`))
+	var child int
+	if _, err := fmt.Sscanf(strings.Trim(string(forked.Result), `"`), "child %d", &child); err != nil {
+		t.Fatalf("%s: %v", forked.Result, err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "SigIgn:")
+	mask, err := strconv.ParseUint(strings.Fields(after)[0], 16, 64)
+	if err != nil || mask&(1<<(syscall.SIGTERM-1)) != 0 {
+		t.Errorf("a program that a handler starts ignores SIGTERM (mask %x, %v)", mask, err)
+	}
+	for pid, start := range pids {
+		if !proc.Alive(pid, start) {
+			t.Error("the plugin process was replaced")
+		}
+	}
+}

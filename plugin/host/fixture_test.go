@@ -385,6 +385,18 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		}
 		_, err := p.stderr.Write(line)
 		return err
+	case "midframe": // killed while megabytes are on their way
+		n, _ := time.ParseDuration(arg)
+		go p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq, Data: make([]byte, 7<<20)}}})
+		time.Sleep(n)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	case "fds": // opens files until there are no more, and keeps them
+		for {
+			if _, err := syscall.Open("/dev/null", syscall.O_RDONLY, 0); err != nil {
+				return err
+			}
+		}
 	case "result":
 		var n int
 		_, _ = fmt.Sscan(arg, &n)

@@ -95,7 +95,7 @@ func TestTheReaperTakesNoDeathFromOthers(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		orphan := exec.Command("sh", "-c", "(exit 3) & exec true") // wakes the reaper
+		orphan := exec.Command("sh", "-c", "setsid sh -c 'exit 3' & exec true") // wakes the reaper
 		if err := orphan.Run(); err != nil {
 			t.Fatal(err)
 		}

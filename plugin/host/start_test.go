@@ -63,12 +63,17 @@ func TestAPluginThatDoesNotStartSaysWhyAndWhatComesNext(t *testing.T) {
 	}
 }
 
-func TestOnlyThePinnedBuildIsStarted(t *testing.T) {
-	b, err := os.ReadFile(os.Args[0])
+func sumOf(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := fmt.Sprintf("%x", sha256.Sum256(b))
+	return fmt.Sprintf("%x", sha256.Sum256(b))
+}
+
+func TestOnlyThePinnedBuildIsStarted(t *testing.T) {
+	sum := sumOf(t, os.Args[0])
 	r := up(t, "", func(c *host.Config) { c.SHA256 = strings.ToUpper(sum) })
 	pid := r.Stats().Pids[0]
 	r.give("exit")
