@@ -58,8 +58,8 @@ func (c *Client) Cancel(ctx context.Context, id string, o CancelOptions) error {
 	if err != nil {
 		return fmt.Errorf("cancel task %s: %w", id, err)
 	}
-	record := Record{RecordRef: RecordRef{Kind: KindRevocation, ID: id}, Body: body, Expires: now.Add(revocationTTL)}
-	if _, err := c.store.Records.Save(ctx, RecordWrite{Record: record}); err != nil {
+	record := Record{RecordRef: RecordRef{Kind: KindRevocation, ID: id}, Body: body}
+	if _, err := c.store.Records.Save(ctx, RecordWrite{Record: record, TTL: revocationTTL}); err != nil {
 		return fmt.Errorf("cancel task %s: %w", id, err)
 	}
 	if c.store.Bus != nil {

@@ -16,12 +16,29 @@ func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlem
 	for i, s := range settlements {
 		errs[i] = CheckSettlement(s)
 	}
-	for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.tally, b.acknowledge} {
-		if err := step(ctx, settlements, errs); err != nil {
-			return nil, fmt.Errorf("settle: %w", err)
+	for start := 0; start < len(settlements); {
+		end := start + firstOfEach(settlements[start:])
+		for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.tally, b.acknowledge} {
+			if err := step(ctx, settlements[start:end], errs[start:end]); err != nil {
+				return nil, fmt.Errorf("settle: %w", err)
+			}
 		}
+		start = end
 	}
 	return errs, nil
+}
+
+// firstOfEach is how many settlements can go through the steps together: up to the second of one task, which must find the first
+// one acknowledged.
+func firstOfEach(settlements []stem.Settlement) int {
+	seen := make(map[string]struct{}, len(settlements))
+	for i, s := range settlements {
+		if _, twice := seen[s.Receipt.ID]; twice {
+			return i
+		}
+		seen[s.Receipt.ID] = struct{}{}
+	}
+	return len(settlements)
 }
 
 // fence renews the leases of the settlements that write anything before the broker does.

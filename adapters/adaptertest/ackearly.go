@@ -1,6 +1,8 @@
 package adaptertest
 
 import (
+	"errors"
+
 	"github.com/stemd/stem"
 )
 
@@ -25,6 +27,18 @@ func ackEarlyCases() []testCase {
 			r.settle(stem.Settlement{Receipt: d.Receipt, Kind: stem.AckEarly})
 			r.settle(stem.Settlement{Receipt: d.Receipt, Kind: stem.AckEarly})
 			r.settle(stem.Settlement{Receipt: d.Receipt, Kind: stem.Done})
+		}},
+		{rule: "AckEarly and the end of one claim in one batch are both carried out, with all they carry", run: func(r *rig) {
+			r.add("a")
+			d := r.one()
+			save := func(id string) []stem.RecordWrite {
+				return []stem.RecordWrite{{Record: stem.Record{RecordRef: stem.RecordRef{Kind: "k", ID: id}}}}
+			}
+			errs, err := r.store.Broker.Settle(r.ctx, stem.Settlement{Receipt: d.Receipt, Kind: stem.AckEarly, Save: save("early")},
+				stem.Settlement{Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Succeeded), Save: save("end")})
+			r.noError(errors.Join(append(errs, err)...))
+			r.state("a", stem.Succeeded)
+			r.inOrder(recordIDs(r.records(stem.RecordQuery{Kind: "k"})), "early", "end")
 		}},
 		{rule: "after AckEarly the task can not be given back", run: func(r *rig) {
 			r.add("a")

@@ -36,6 +36,7 @@ type broken struct {
 	written   func([]stem.StatusWrite) []stem.StatusWrite
 	tallied   func([]stem.Tallied) []stem.Tallied
 	saved     func([]stem.RecordWrite) []stem.RecordWrite
+	versions  func([]int64) []int64
 	replayed  func(stem.Replay) stem.Replay
 	purged    func(int) int
 	deleted   func(stem.Maintained) stem.Maintained
@@ -106,7 +107,8 @@ type brokenRecords struct {
 }
 
 func (r brokenRecords) Save(ctx context.Context, writes ...stem.RecordWrite) ([]int64, error) {
-	return r.Records.Save(ctx, pass(r.b.saved, slices.Clone(writes))...)
+	versions, err := r.Records.Save(ctx, pass(r.b.saved, slices.Clone(writes))...)
+	return pass(r.b.versions, versions), err
 }
 
 // each changes every member of a batch.
@@ -127,6 +129,23 @@ func settling(change func(*broken, *stem.Settlement)) func(*broken, []stem.Settl
 		return items
 	}
 }
+
+var (
+	// overwriting creates what is there already.
+	overwriting = each(func(w *stem.RecordWrite) {
+		if w.Op == stem.CreateRecord {
+			w.Op = stem.PutRecord
+		}
+	})
+	// everlasting writes records that do not expire.
+	everlasting = each(func(w *stem.RecordWrite) { w.TTL, w.Record.Expires = 0, time.Time{} })
+	// undeleted writes what was to be deleted.
+	undeleted = each(func(w *stem.RecordWrite) {
+		if w.Op == stem.DeleteRecord {
+			w.Op = stem.PutRecord
+		}
+	})
+)
 
 // promises are broken one at a time. Each is found by a case of the group, whose name has these words.
 var promises = []struct {
@@ -212,13 +231,29 @@ var promises = []struct {
 			w.Op = stem.PutRecord
 		}
 	})}},
-	{"Create overwrites", "records", "Create conflicts", broken{saved: each(func(w *stem.RecordWrite) {
-		if w.Op == stem.CreateRecord {
-			w.Op = stem.PutRecord
+	{"Create overwrites", "records", "Create conflicts", broken{saved: overwriting}},
+	{"records do not expire", "records", "expired record", broken{saved: everlasting}},
+	{"unique keys hold nobody back", "unique", "", broken{published: each(func(m *stem.Message) { m.Unique = stem.Reservation{} })}},
+	{"a key is kept when its task dies", "unique", "Dead gives", broken{settling: settling(func(_ *broken, s *stem.Settlement) {
+		if s.Kind == stem.Dead {
+			s.Kind, s.At = stem.Hold, time.Now().AddDate(100, 0, 0)
 		}
 	})}},
-	{"records do not expire", "records", "expired record", broken{saved: each(func(w *stem.RecordWrite) { w.TTL, w.Record.Expires = 0, time.Time{} })}},
-	{"unique keys hold nobody back", "unique", "", broken{published: each(func(m *stem.Message) { m.Unique = stem.Reservation{} })}},
+	{"a key is held for ever", "unique", "lapses", broken{published: each(func(m *stem.Message) { m.Unique.For = 1 << 60 })}},
+	{"a replay takes all there are", "dead", "only as many as asked", broken{replayed: func(r stem.Replay) stem.Replay { r.Limit = 1000; return r }}},
+	{"claims do not wait", "wait", "wakes a waiting claim", broken{asked: func(c stem.Claim) stem.Claim { c.Wait = 0; return c }}},
+	{"versions are used again", "records", "versions rise", broken{versions: each(func(v *int64) { *v = 7 })}},
+	{"records are not deleted", "records", "Delete deletes", broken{saved: undeleted}},
+	{"due times are forgotten", "records", "by due time", broken{saved: each(func(w *stem.RecordWrite) { w.Record.Due = time.Time{} })}},
+	{"tags are forgotten", "records", "part and tag", broken{saved: each(func(w *stem.RecordWrite) { w.Record.Tags = nil })}},
+	{"a lock does not end", "locks", "after its time", broken{saved: everlasting}},
+	{"a lock has two holders", "locks", "", broken{saved: overwriting}},
+	{"heartbeats do not end", "documents", "heartbeats", broken{saved: everlasting}},
+	{"a broadcast reaches only the first", "broadcast", "every present subscriber", broken{published: func(ms []stem.Message) []stem.Message { return ms[:1] }}},
+	{"a run is created over another", "workflow", "known id", broken{saved: overwriting}},
+	{"the claim of a run does not end", "workflow", "taken over", broken{saved: everlasting}},
+	{"a run that sleeps is never due", "workflow", "sleeping run", broken{saved: each(func(w *stem.RecordWrite) { w.Record.Due = time.Time{} })}},
+	{"the claim of a run can not be given up", "workflow", "until it is given up", broken{saved: undeleted}},
 	{"a purge says nothing of what it deleted", "inspect", "says how many", broken{purged: func(int) int { return 0 }}},
 	{"deletions are not counted", "maintain", "counts each", broken{deleted: func(m stem.Maintained) stem.Maintained { return stem.Maintained{More: m.More} }}},
 }

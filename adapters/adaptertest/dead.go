@@ -134,10 +134,12 @@ func deadCases() []testCase {
 	return needing(inspector, cases)
 }
 
-// needing says what all of cases need.
+// needing says what all of cases need that do not say so themselves.
 func needing(needs func(Capabilities) bool, cases []testCase) []testCase {
 	for i := range cases {
-		cases[i].needs = needs
+		if cases[i].needs == nil {
+			cases[i].needs = needs
+		}
 	}
 	return cases
 }

@@ -276,6 +276,28 @@ func tallyCases() []testCase {
 			wg.Wait()
 			r.called(true)
 		}},
+		{rule: "a member that runs again after its group has fired publishes no second callback", run: func(r *rig) {
+			r.openOf(true, "a")
+			for range 2 {
+				r.put(r.msg("a", generated))
+				d := r.one()
+				r.settle(stem.Settlement{Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Succeeded), Tally: &stem.Tally{Group: "g", State: stem.Succeeded}})
+			}
+			r.called(true)
+			r.groupIs(stem.GroupFired)
+		}},
+		{rule: "a member that is redelivered after it was counted counts once", run: func(r *rig) {
+			r.openOf(true, "a", "b")
+			r.add("a")
+			first := r.take(owner1)
+			r.tally(stem.Tally{Group: "g", TaskID: "a", Epoch: first.Receipt.Epoch, State: stem.Succeeded}) // and the process died
+			r.pass(r.lease)
+			again := r.take(owner2)
+			r.settle(stem.Settlement{Receipt: again.Receipt, Kind: stem.Done, Tally: &stem.Tally{Group: "g", State: stem.Succeeded}})
+			r.groupIs(stem.GroupOpen)
+			r.member("b", stem.Done, stem.Succeeded)
+			r.called(true)
+		}},
 		{rule: "a member that is purged counts as cancelled", needs: inspector, run: func(r *rig) {
 			r.openOf(true, "a")
 			m := r.msg("a")

@@ -63,6 +63,23 @@ func saveCases() []testCase {
 			r.isError(errs[1], stem.ErrConflict)
 			r.claims("c")
 		}},
+		{rule: "a second settlement of a claim in the same batch is stale and changes nothing", run: func(r *rig) {
+			r.add("a")
+			d := r.one()
+			again := stem.Settlement{
+				Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Failed), Then: []stem.Message{r.msg("follow-up")},
+				Save: []stem.RecordWrite{{Record: stem.Record{RecordRef: stem.RecordRef{Kind: "k", ID: "r"}}}},
+			}
+			errs, err := r.store.Broker.Settle(r.ctx, stem.Settlement{Receipt: d.Receipt, Kind: stem.Done, Result: result(d, stem.Succeeded)}, again)
+			r.noError(err)
+			r.noError(errs[0])
+			r.isError(errs[1], stem.ErrLeaseLost)
+			r.state("a", stem.Succeeded)
+			r.claims()
+			if rec := r.record(stem.RecordRef{Kind: "k", ID: "r"}); rec != nil {
+				r.Errorf("record is %+v", rec)
+			}
+		}},
 		{rule: "of two settlements that replace one version, in one batch, the second conflicts", run: func(r *rig) {
 			v := r.save(stem.RecordWrite{Record: stem.Record{RecordRef: ref}})
 			r.add("a", "b")

@@ -80,6 +80,8 @@ func suite() map[string][]testCase {
 		"events":    eventCases(),
 		"locks":     lockCases(),
 		"bus":       busCases(),
+		"crowd":     crowdCases(),
+		"documents": documentCases(),
 		"store":     storeCases(),
 		"workflow":  workflowCases(),
 	}

@@ -186,6 +186,33 @@ func uniqueEndCases() []testCase {
 			r.noError(err)
 			free(r)
 		}},
+		{rule: "what becomes of a dead letter does not touch the key that a later task took", needs: inspector, run: func(r *rig) {
+			r.die("a", key(time.Hour))
+			r.put(r.msg("b", key(100*r.span)))
+			_, err := r.inspector().PurgeDeadLetters(r.ctx, stem.DeadLetterQuery{})
+			r.noError(err)
+			r.standsFor("b", r.msg("c", key(time.Hour)))
+			if !r.caps.Maintainer {
+				return
+			}
+			r.die("old", in("own"), func(m *stem.Message) { m.Unique = stem.Reservation{Key: "another", For: time.Hour} })
+			r.pass(r.dead)
+			if m := r.maintain(); m.DeadLetters != 1 {
+				r.Errorf("deleted %+v", m)
+			}
+			r.put(r.msg("d", func(m *stem.Message) { m.Unique = stem.Reservation{Key: "another", For: time.Hour} }))
+		}},
+		{rule: "the poisoned and the cancelled give their unique keys up", run: func(r *rig) {
+			for _, s := range []stem.Settlement{{Kind: stem.Dead, Reason: stem.ReasonPoison}, {Kind: stem.Done, Result: &stem.StatusWrite{Status: stem.Status{State: stem.Cancelled}}}} {
+				r.put(r.msg("a", generated, key(time.Hour)))
+				s.Receipt = r.one().Receipt
+				if s.Result != nil {
+					s.Result.Status.ID = "a"
+				}
+				r.settle(s)
+			}
+			free(r)
+		}},
 		{rule: "Replay takes the key again", needs: inspector, run: func(r *rig) {
 			r.die("a", key(time.Hour))
 			r.inOrder(r.replay(stem.Replay{}), "a")

@@ -42,6 +42,14 @@ func waitCases() []testCase {
 			r.add("a")
 			r.woken(got, "a")
 		}},
+		{rule: "claims that wait hold up neither publishers nor other claimers", run: func(r *rig) {
+			first, second := r.waiting(r.ask(1, "idle"), time.Hour), r.waiting(r.ask(1, "idle"), time.Hour)
+			r.add("a")
+			r.settle(stem.Settlement{Receipt: r.one().Receipt, Kind: stem.Done})
+			r.put(r.msg("b", in("idle")), r.msg("c", in("idle")))
+			r.answer(first)
+			r.answer(second)
+		}},
 		{rule: "a publish to any of its queues wakes a waiting claim", run: func(r *rig) {
 			got := r.waiting(r.ask(1, "a", "b", "c"), time.Hour)
 			r.put(r.msg("other", in("other")), r.msg("t", in("c")))
