@@ -56,6 +56,8 @@ type HeartbeatExtras struct {
 	Failed    uint64    `json:"failed"`
 	// Classes counts attempts that ended other than well, by class.
 	Classes map[Class]uint64 `json:"classes,omitempty"`
+	// Deleted counts what this daemon removed from the store because it was past its retention.
+	Deleted Maintained `json:"deleted"`
 }
 
 // PluginManifest is the body of a KindManifest record: what a plugin of a live daemon can do. It expires with the heartbeat.

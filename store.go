@@ -52,13 +52,13 @@ type Maintainer interface {
 
 // Maintained counts what one slice deleted.
 type Maintained struct {
-	Results     int
-	DeadLetters int
-	Records     int
-	SeenIDs     int
-	Groups      int
-	Events      int // broadcasts that their subscribers did not read
-	More        bool
+	Results     int  `json:"results"`
+	DeadLetters int  `json:"deadLetters"`
+	Records     int  `json:"records"`
+	SeenIDs     int  `json:"ids"`
+	Groups      int  `json:"groups"`
+	Events      int  `json:"events"` // broadcasts that their subscribers did not read
+	More        bool `json:"-"`
 }
 
 // Add sums up what several slices deleted; More is that of the later one.

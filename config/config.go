@@ -24,6 +24,7 @@ type Config struct {
 	TLS       stem.TLS // of all stores
 
 	DeadLetters time.Duration // retention; 0: default
+	Events      time.Duration // likewise, of broadcasts that are not read
 	Worker      Worker
 	Shutdown    worker.Shutdown
 	Pools       []Pool // by name

@@ -70,7 +70,8 @@ func TestTheExampleLoadsAndSaysWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Node != "host-a" || cfg.Broker.URL != "sqlite:///var/lib/stem/stem.db" || cfg.DeadLetters != 7*24*time.Hour || cfg.Worker.MaxResult != 1<<20 {
+	if cfg.Node != "host-a" || cfg.Broker.URL != "sqlite:///var/lib/stem/stem.db" || cfg.DeadLetters != 7*24*time.Hour || cfg.Events != 24*time.Hour ||
+		cfg.ResultTTL != 24*time.Hour || cfg.Worker.MaxResult != 1<<20 {
 		t.Errorf("config %+v", cfg)
 	}
 	if len(cfg.Pools) != 2 || cfg.Pools[0].Host.Name != "media" || cfg.Pools[1].Host.Name != "media/heavy" {

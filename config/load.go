@@ -108,8 +108,8 @@ func (l *loader) root(body *hclsyntax.Body) {
 	b.block("records", func(b *block) { b.store("url", &l.config.Records.URL) })
 	b.block("tls", l.tls)
 	b.block("retention", func(b *block) {
-		b.reserved = []string{"events"}
 		b.duration("dead_letters", &l.config.DeadLetters)
+		b.duration("events", &l.config.Events)
 	})
 	b.block("worker", func(b *block) {
 		b.reserved = []string{"autoscale"}

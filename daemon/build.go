@@ -28,6 +28,9 @@ func openStores(ctx context.Context, cfg *config.Config) (stem.Store, error) {
 			if cfg.DeadLetters > 0 {
 				o.DeadLetters = cfg.DeadLetters
 			}
+			if cfg.Events > 0 {
+				o.Events = cfg.Events
+			}
 		})
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", port, err)

@@ -143,6 +143,7 @@ func (w *Worker) heartbeat() stem.Heartbeat {
 			Host: host, Pid: os.Getpid(), StartedAt: w.begun.UTC(), UptimeMS: now.Sub(w.begun).Milliseconds(), Memory: memory.Sys,
 			CPUCount: runtime.NumCPU(), Started: stats.Started, Completed: stats.Succeeded, Failed: stats.Dead,
 			Classes: stats.Classes,
+			Deleted: stats.Deleted,
 		},
 	}
 	_, running := w.inflight.running()

@@ -18,7 +18,7 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 		return
 	}
 	for pause(ctx, maintainEvery, nil) {
-		var sum stem.Maintained
+		var round stem.Maintained
 		for more := true; more; {
 			begun := time.Now()
 			slice, err := maintainer.Maintain(ctx)
@@ -28,12 +28,20 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 				}
 				break
 			}
-			sum = sum.Add(slice)
+			round = round.Add(slice)
+			w.countDeleted(slice)
 			more = slice.More && pause(ctx, time.Since(begun), nil)
 		}
-		if sum.More = false; sum != (stem.Maintained{}) {
-			w.log.Info("store: deleted what has expired", "results", sum.Results, "dead_letters", sum.DeadLetters,
-				"records", sum.Records, "ids", sum.SeenIDs, "groups", sum.Groups, "events", sum.Events)
+		if round.More = false; round != (stem.Maintained{}) {
+			w.log.Info("store: deleted what has expired", "results", round.Results, "dead_letters", round.DeadLetters,
+				"records", round.Records, "ids", round.SeenIDs, "groups", round.Groups, "events", round.Events)
 		}
 	}
+}
+
+func (w *Worker) countDeleted(slice stem.Maintained) {
+	slice.More = false
+	w.deletedMu.Lock()
+	defer w.deletedMu.Unlock()
+	w.deleted = w.deleted.Add(slice)
 }

@@ -22,6 +22,7 @@ type Stats struct {
 	Renewed    uint64 // leases
 	LeasesLost uint64
 	Unwritten  uint64 // outcomes given up at the end
+	Deleted    stem.Maintained
 
 	// Classes counts attempts that ended other than well, also those that did not count: collateral, drain, swap, lost_lease.
 	Classes map[stem.Class]uint64
@@ -75,6 +76,9 @@ func (w *Worker) Stats() Stats {
 		LeasesLost: w.leasesLost.Load(), Unwritten: uint64(w.settler.abandoned.Load()), Settling: int(w.settler.waiting.Load()),
 	}
 	s.Classes = w.classes.snapshot()
+	w.deletedMu.Lock()
+	s.Deleted = w.deleted
+	w.deletedMu.Unlock()
 	s.Running, _ = w.inflight.running()
 	if at := w.lastClaim.Load(); at != 0 {
 		s.LastClaim = time.Unix(0, at).UTC()

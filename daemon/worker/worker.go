@@ -39,6 +39,8 @@ type Worker struct {
 
 	counters   counters
 	classes    classCounts
+	deletedMu  sync.Mutex
+	deleted    stem.Maintained // what was past its retention
 	leasesLost atomic.Uint64
 	lastClaim  atomic.Int64 // UnixNano
 
