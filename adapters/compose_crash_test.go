@@ -148,8 +148,17 @@ func dieAndRepeat(t *testing.T, f *farm, dieAt int, perform bool) bool {
 		return false
 	}
 	f.now = f.now.Add(stem.DefaultLease + time.Second)
+	f.recover(dieAt)
+	return true
+}
+
+// recover has a process that lives finish what one that died at a call began, and looks what became of it.
+func (f *farm) recover(dieAt int) {
+	t := f.T
+	t.Helper()
 	alive := f.through(&process{})
 	for worked := true; worked; {
+		var err error
 		if worked, err = f.work(alive); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +180,6 @@ func dieAndRepeat(t *testing.T, f *farm, dieAt int, perform bool) bool {
 	if groups, err := alive.Results.LoadGroups(t.Context(), "g"); err != nil || groups[0] == nil || groups[0].State != stem.GroupFired {
 		t.Errorf("dead at call %d: the group is %+v, %v", dieAt, groups, err)
 	}
-	return true
 }
 
 func TestACrashWhilePublishingLosesNothingWhenThePublishIsRepeated(t *testing.T) {

@@ -18,6 +18,7 @@ type process struct {
 	dieAt   int  // 0: never
 	perform bool // the call it dies at still reaches the store
 	dead    bool
+	die     func() // nil: nothing works afterwards, and that is all
 }
 
 func call[T any](p *process, do func() (T, error)) (T, error) {
@@ -27,6 +28,9 @@ func call[T any](p *process, do func() (T, error)) (T, error) {
 		p.dead = true
 		if p.perform {
 			_, _ = do()
+		}
+		if p.die != nil {
+			p.die()
 		}
 	}
 	dead := p.dead
