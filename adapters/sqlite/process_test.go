@@ -1,12 +1,9 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 
 	"github.com/stemd/stem"
@@ -14,13 +11,10 @@ import (
 	"github.com/stemd/stem/adapters/sqlite"
 )
 
-// workerURL makes this test binary a process that works a store until it is killed or has published its share.
-const workerURL = "STEM_TEST_SQLITE_WORKER"
-
 func TestMain(m *testing.M) {
 	adaptertest.CrashChild(sqlite.Open)
-	if url := os.Getenv(workerURL); url != "" {
-		if err := work(url, os.Args[1]); err != nil {
+	if order := os.Getenv(childOrder); order != "" {
+		if err := obey(order); err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
@@ -32,12 +26,7 @@ func TestMain(m *testing.M) {
 const share = 300
 
 // work publishes tasks and settles whatever it claims. It says of each what has certainly happened.
-func work(url, name string) error {
-	ctx := context.Background()
-	store, err := sqlite.Open(ctx, url)
-	if err != nil {
-		return err
-	}
+func work(ctx context.Context, store stem.Store, name string) error {
 	for n := 0; n < share; n++ {
 		h := stem.NewHeader("t", stem.TaskID(fmt.Sprintf("%s-%d", name, n)), stem.Queue("q"))
 		m, err := stem.BuildMessage("stem", h, nil)
@@ -62,56 +51,24 @@ func work(url, name string) error {
 			fmt.Println("settled", d.ID)
 		}
 	}
-	return store.Close()
-}
-
-// worker starts a process; its lines are passed on until it ends.
-func worker(t *testing.T, url, name string, line func(cmd *exec.Cmd, what, id string)) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], name)
-	cmd.Env = append(os.Environ(), workerURL+"="+url)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		what, id, _ := strings.Cut(lines.Text(), " ")
-		line(cmd, what, id)
-	}
-	return cmd
+	return nil
 }
 
 func TestProcessesOnOneFileLoseNothingAndRunNothingTwice(t *testing.T) {
 	url := "sqlite://" + path(t)
-	type event struct{ what, id string }
-	events := make(chan event, 16)
 	const processes = 4
+	events := make(chan event, 16)
+	var all []*child
 	for i := range processes {
-		go func() {
-			cmd := worker(t, url, fmt.Sprintf("p%d", i), func(_ *exec.Cmd, what, id string) { events <- event{what, id} })
-			if err := cmd.Wait(); err != nil {
-				events <- event{"error", err.Error()}
-			}
-			events <- event{what: "end"}
-		}()
+		all = append(all, start(t, events, "work", url, fmt.Sprintf("p%d", i)))
 	}
-	count := map[string]map[string]int{}
-	for ended := 0; ended < processes; {
-		switch e := <-events; e.what {
-		case "end":
-			ended++
-		case "error":
-			t.Error(e.id)
-		default:
-			if count[e.what] == nil {
-				count[e.what] = map[string]int{}
-			}
-			count[e.what][e.id]++
+	go func() {
+		for _, c := range all {
+			c.wait()
 		}
-	}
+		close(events)
+	}()
+	count := tally(t, events)
 	if got := len(count["accepted"]); got != processes*share {
 		t.Errorf("%d tasks were accepted, want %d", got, processes*share)
 	}
