@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // registers the driver
 )
 
@@ -155,7 +156,7 @@ func (d *db) startWriter(ctx context.Context, pragmas []string) error {
 	}
 	// Created by us, for the owner only; SQLite gives -wal and -shm the same mode.
 	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_RDWR, 0o600)
-	if errors.Is(err, os.ErrPermission) {
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("%s: %w: check the permissions of the file and its directory: %w", d.path, stem.ErrReadOnly, err)
 	} else if err != nil {
 		return err

@@ -14,16 +14,24 @@ var networkFilesystems = map[int64]string{
 }
 
 // checkPlace refuses a file on a network filesystem and warns of one that may be.
-func checkPlace(path string) (warnings []string, err error) {
+func checkPlace(path string) (warnings []string, err error) { return judge(path, filesystemOf(path)) }
+
+// filesystemOf is the type of the filesystem that a file is or will be on.
+func filesystemOf(path string) int64 {
 	var st unix.Statfs_t
 	dir := filepath.Dir(path)
 	for unix.Statfs(dir, &st) != nil && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir) // it will be made below this one
 	}
-	if name, ok := networkFilesystems[int64(st.Type)]; ok {
+	return int64(st.Type)
+}
+
+// judge refuses or warns of a file by the type of its filesystem.
+func judge(path string, filesystem int64) (warnings []string, err error) {
+	if name, ok := networkFilesystems[filesystem]; ok {
 		return nil, fmt.Errorf("%s is on %s: SQLite needs a local disk, its locks do not hold over a network", path, name)
 	}
-	if int64(st.Type) == unix.FUSE_SUPER_MAGIC {
+	if filesystem == unix.FUSE_SUPER_MAGIC {
 		warnings = append(warnings, path+" is on FUSE: make sure that it is a local disk")
 	}
 	return warnings, nil

@@ -30,6 +30,10 @@ const (
 	// walLook is how often that is looked at, walAgain how soon after a try that somebody held up.
 	walLook  = 100 * time.Millisecond
 	walAgain = 2 * time.Millisecond
+	// walWait is how long readers are waited for when it is twice as long as it may be, with all writers waiting too, and walRest
+	// the time until that is done again. Where many read, no moment comes without a reader that has to be waited for.
+	walWait = 50 * time.Millisecond
+	walRest = time.Second
 )
 
 // writer owns the one connection that writes. What arrives while a transaction is under way goes into the next one: the first
@@ -269,14 +273,26 @@ func (w *writer) trim(ctx context.Context) {
 		return
 	}
 	w.looked = now
-	if st, err := os.Stat(w.path + "-wal"); err != nil || st.Size() <= walLimit {
+	st, err := os.Stat(w.path + "-wal")
+	if err != nil || st.Size() <= walLimit {
 		return
+	}
+	again := walAgain
+	if st.Size() > 2*walLimit {
+		again = walRest
+		w.pragma(ctx, fmt.Sprintf("busy_timeout = %d", walWait.Milliseconds()))
+		defer w.pragma(ctx, "busy_timeout = 0")
 	}
 	var held bool // by a reader
 	var pages, moved int
 	if err := w.conn.QueryRowContext(ctx, truncateLog).Scan(&held, &pages, &moved); err != nil || held {
-		w.looked = now.Add(walAgain - walLook)
+		w.looked = time.Now().Add(again - walLook)
 	}
+}
+
+// pragma sets what can not fail.
+func (w *writer) pragma(ctx context.Context, set string) {
+	_, _ = w.conn.ExecContext(ctx, "PRAGMA "+set)
 }
 
 const truncateLog = "PRAGMA wal_checkpoint(TRUNCATE)"

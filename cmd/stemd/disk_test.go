@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/sqlite"
 	"golang.org/x/sys/unix"
 )
 
@@ -111,5 +112,42 @@ func TestOnAFullDiskNothingAcceptedIsLostAndTheDaemonGoesOnByItselfWhenThereIsRo
 	d.signal(syscall.SIGTERM)
 	if code := d.exits(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+func TestOnAReadOnlyDiskStemdDoesNotStartAndSaysWhy(t *testing.T) {
+	if !mounter(t) {
+		return
+	}
+	disk := smallDisk(t, "6m")
+	r := newRigIn(t, t.TempDir(), disk)
+	waiting := r.enqueue("chaos.noop", `{}`)
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := unix.Mount("", disk, "", unix.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_RDONLY)
+	config := r.config(chaos(""))
+	d := r.start("-config", config)
+	if code := d.exits(); code == 0 {
+		t.Errorf("exit %d", code)
+	}
+	d.says(filepath.Join(disk, "stem.db"))
+	d.says("store is read-only: check the permissions")
+	// What was accepted is there when the disk can be written again.
+	remount(0)
+	store, err := sqlite.Open(t.Context(), r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	r.start("-config", config)
+	if s, err := stem.NewClient(store).Handle(waiting.ID()).Wait(t.Context()); err != nil || s.State != stem.Succeeded {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
