@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,7 +71,7 @@ func (p *program) health(ctx context.Context) ([]check, error) {
 	begun := time.Now()
 	store, err := p.open(ctx, false)
 	if err != nil {
-		return []check{{Component: "store", Status: "error", Message: err.Error()}}, nil
+		return []check{{Component: "store", Status: "error", Message: strings.TrimSuffix(err.Error(), ". "+moreSaid)}}, nil
 	}
 	defer store.Close()
 	c := check{Component: "store", Status: "ok", Message: fmt.Sprintf("%s   %s   namespace %s   opened in %s (from %s)",

@@ -169,6 +169,9 @@ func (p *program) open(ctx context.Context, create bool) (stem.Store, error) {
 	return both, nil
 }
 
+// moreSaid ends the error of a store that can not be reached, except where stem health itself prints it.
+const moreSaid = "stem health says more"
+
 func (p *program) connect(ctx context.Context, at env.Store, namespace string, create bool) (stem.Store, error) {
 	if err := all.Check(at.URL); err != nil {
 		return stem.Store{}, usageError("%s: %w", at.Source, err)
@@ -181,7 +184,7 @@ func (p *program) connect(ctx context.Context, at env.Store, namespace string, c
 	}
 	store, err := all.Open(ctx, at.URL, stem.Namespace(namespace), stem.WithTLS(p.tls))
 	if err != nil {
-		return store, fmt.Errorf("cannot reach %s (from %s): %w. stem health says more", all.Redact(at.URL), at.Source, err)
+		return store, fmt.Errorf("cannot reach %s (from %s): %w. %s", all.Redact(at.URL), at.Source, err, moreSaid)
 	}
 	return store, nil
 }
