@@ -9,7 +9,8 @@
 //	bodies, tasks                hashes by task id: the message, written once; its state, written when it was claimed first
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
-//	results, lapses, recent      statuses, when they expire, and everything known by its last update
+//	results, recent              statuses; everything known by its last update, but for what is claimed
+//	lapsing, lapses              when results expire: a list of batches, and those that are out of its order
 //	seen, holders, kept          remembered ids; unique keys and until when they are reserved
 //	dead, deaths, deadcount      dead letters, in the order of death, and how many each queue has
 //	records, recordindex, stale  records, their lists in the order of version and due time, when they expire
