@@ -35,13 +35,20 @@ type HeartbeatPool struct {
 	Name     string `json:"name"`
 	Plugin   string `json:"plugin"`
 	Version  string `json:"version"`
-	Up       int    `json:"up"`    // processes that take tasks
-	Size     int    `json:"size"`  // processes wanted
-	State    string `json:"state"` // "ok", "starting", or why not
+	Up       int    `json:"up"`               // processes that take tasks
+	Size     int    `json:"size"`             // processes wanted now
+	Spares   int    `json:"spares,omitempty"` // ready to take over
+	State    string `json:"state"`            // "ok", "starting", or why not
 	Pids     []int  `json:"pids,omitempty"`
 	Restarts int    `json:"restarts"`
 	Inflight int    `json:"inflight"`
+	// Quarantined: it takes no tasks because its plugin does not start or does nothing but die; State says why.
+	Quarantined bool     `json:"quarantined,omitempty"`
+	Limits      []string `json:"limits,omitempty"` // of a process, each with the means that enforces it
 }
+
+// PoolIdle is the State of a pool that has no process because there is nothing to do: a task starts one.
+const PoolIdle = "idle: no process until there is a task"
 
 // HeartbeatExtras are facts for people.
 type HeartbeatExtras struct {

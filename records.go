@@ -79,6 +79,7 @@ const (
 	KindHeartbeat  = "heartbeat"  // id: node name; body: Heartbeat
 	KindManifest   = "manifest"   // id: node/plugin; body: PluginManifest
 	KindRevocation = "revocation" // id: task id; body: Revocation
+	KindRelease    = "release"    // id: node/plugin, which is to leave its quarantine; no body
 	KindLock       = "lock"       // id: the lock's key; body: its owner, not JSON
 	KindSubscriber = "subscriber" // part: channel; id: subscriber; no body
 )

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/daemon/worker"
+	"github.com/stemd/stem/internal/scale"
 	"github.com/stemd/stem/plugin/host"
 )
 
@@ -41,6 +42,8 @@ type Worker struct {
 	Heartbeat time.Duration
 	ParkFor   time.Duration
 	MaxResult int
+	Scale     scale.Rules   // pace of pools that change their size; their bounds are their own
+	ScaleTick time.Duration // between two looks at the backlog
 }
 
 // Pool is a plugin block, or a pool block inside one.

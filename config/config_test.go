@@ -85,6 +85,13 @@ func TestTheExampleLoadsAndSaysWhatItSays(t *testing.T) {
 		media.Policy.Retry.DontAutoRetryFor[0] != "ValidationError" || *media.Policy.Tasks["media.resize"].MaxRetries != 1 {
 		t.Errorf("media %+v", media)
 	}
+	if p, l, r := media.Host.Processes, media.Host.Limits, media.Host.Recycle; p.Min != 1 || p.Spare != 1 || p.IdleTTL != 5*time.Minute ||
+		l.Memory != 256<<20 || l.CPU != 1 || l.Pids != 64 || l.Files != 1024 || l.Nice != 5 || r.Tasks != 10000 || r.Age != 6*time.Hour || r.Memory != 200<<20 {
+		t.Errorf("media %+v %+v %+v", p, l, r)
+	}
+	if s := cfg.Worker.Scale; s.Up != 1 || s.Down != 1 || s.Backlog != 1 || s.UpCooldown != 5*time.Second || cfg.Worker.ScaleTick != 2*time.Second {
+		t.Errorf("autoscale %+v", cfg.Worker)
+	}
 	if heavy.Queues["videos"] != 1 || heavy.Host.Processes.Max != 1 || heavy.Policy.Hard != 45*time.Second || heavy.Host.Command[0] != media.Host.Command[0] {
 		t.Errorf("heavy %+v", heavy)
 	}

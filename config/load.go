@@ -112,8 +112,8 @@ func (l *loader) root(body *hclsyntax.Body) {
 		b.duration("events", &l.config.Events)
 	})
 	b.block("worker", func(b *block) {
-		b.reserved = []string{"autoscale"}
 		w := &l.config.Worker
+		b.block("autoscale", func(b *block) { b.autoscale(w) })
 		b.duration("lease", &w.Lease)
 		b.duration("heartbeat", &w.Heartbeat)
 		b.duration("park_for", &w.ParkFor)

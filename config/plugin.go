@@ -40,7 +40,6 @@ func (l *loader) plugin(label string, at hcl.Range, b *block) {
 
 // pool reads what a plugin block and a pool block share.
 func (b *block) pool(p *Pool) {
-	b.reserved = []string{"limits", "recycle"}
 	b.queues(p)
 	b.number("per_process", 1, func(n int) { p.Host.PerProcess = n })
 	b.number("send_ahead", 0, func(n int) {
@@ -49,13 +48,10 @@ func (b *block) pool(p *Pool) {
 		}
 	})
 	b.block("processes", func(b *block) {
-		b.reserved = []string{"spare", "idle_ttl"}
-		b.number("min", 1, func(n int) { p.Host.Processes.Min = n })
-		b.number("max", 1, func(n int) { p.Host.Processes.Max = n })
-		if low, high := p.Host.Processes.Min, p.Host.Processes.Max; high > 0 && low > high {
-			b.l.complain(b.body.Attributes["min"].NameRange, "%s: min %d is more than max %d", b.title, low, high)
-		}
+		b.processes(&p.Host.Processes)
 	})
+	b.block("limits", func(b *block) { b.limits(&p.Host.Limits) })
+	b.block("recycle", func(b *block) { b.recycle(&p.Host.Recycle, p.Host.Limits.Memory) })
 	b.block("timeout", func(b *block) {
 		b.duration("soft", &p.Policy.Soft)
 		b.duration("hard", &p.Policy.Hard)
@@ -68,6 +64,9 @@ func (b *block) pool(p *Pool) {
 	b.block("restart", func(b *block) {
 		b.duration("delay", &p.Host.Restart.Delay)
 		b.duration("max_delay", &p.Host.Restart.MaxDelay)
+		if d, most := p.Host.Restart.Delay, p.Host.Restart.MaxDelay; most > 0 && d > most {
+			b.l.complain(b.body.Attributes["max_delay"].NameRange, "%s: delay %s is more than max_delay %s", b.title, d, most)
+		}
 		b.number("attempts", 1, func(n int) { p.Host.Restart.Attempts = n })
 	})
 	b.block("retry", func(b *block) {

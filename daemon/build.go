@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
@@ -71,6 +72,7 @@ func (d *Daemon) pool(cfg *config.Config, p config.Pool) (worker.Pool, error) {
 	if cfg.Worker.MaxResult > 0 {
 		hc.MaxResult = cfg.Worker.MaxResult
 	}
+	hc.Groups, hc.Processes.Scale = d.groups, cfg.Worker.Scale
 	late := &lateSink{}
 	log := d.opts.Log
 	runner, err := host.New(hc, late, log)
@@ -98,4 +100,11 @@ func stateOf(hb stem.Heartbeat) []string {
 		}
 	}
 	return out
+}
+
+// usesLimits says whether any pool has a limit that a cgroup can enforce. Without one the daemon stays in the cgroup it was put in.
+func usesLimits(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool {
+		return p.Host.Limits.Memory > 0 || p.Host.Limits.CPU > 0 || p.Host.Limits.Pids > 0
+	})
 }

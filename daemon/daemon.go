@@ -43,6 +43,8 @@ type Daemon struct {
 	node  string
 	dir   string // of plugin sockets
 	store stem.Store
+	// groups is nil where no cgroup is delegated: limits are enforced by other means.
+	groups *host.Groups
 
 	stopping chan struct{} // closed when the stop begins
 	stopOnce sync.Once
@@ -126,6 +128,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		d.opts.Log.Warn("killed plugin processes that a dead predecessor left", "count", killed)
 	}
 
+	if usesLimits(d.cfg) {
+		if d.groups, err = host.OpenGroups(); err != nil {
+			d.opts.Log.Info("limits of processes are enforced without cgroups", "because", err)
+		}
+	}
 	if d.opts.Reaper != nil {
 		reaping, stop := context.WithCancel(context.WithoutCancel(ctx))
 		reaped := make(chan error, 1)
@@ -183,7 +190,7 @@ func (d *Daemon) generation(cfg *config.Config) (*generation, error) {
 	w, err := worker.New(worker.Config{
 		Node: d.node, Boot: uuid.NewString(), Namespace: d.store.Info.Namespace, Version: d.opts.Version, Pools: pools,
 		Lease: cfg.Worker.Lease, Heartbeat: cfg.Worker.Heartbeat, ResultTTL: cfg.ResultTTL, ParkFor: cfg.Worker.ParkFor,
-		MaxResult: cfg.Worker.MaxResult, Shutdown: cfg.Shutdown, Begin: begin,
+		MaxResult: cfg.Worker.MaxResult, Shutdown: cfg.Shutdown, ScaleTick: cfg.Worker.ScaleTick, Begin: begin,
 	}, d.store, d.opts.Log)
 	if err != nil {
 		return nil, err

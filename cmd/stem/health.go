@@ -152,7 +152,9 @@ func poolCheck(hb stem.Heartbeat, pool stem.HeartbeatPool) check {
 	if pool.State != "ok" {
 		c.Status, c.Hints = "warning", []string{pool.State}
 	}
-	if pool.Up == 0 {
+	if pool.State == stem.PoolIdle {
+		c.Status = "ok"
+	} else if pool.Up == 0 {
 		c.Status = "error"
 	}
 	return c

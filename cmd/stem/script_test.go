@@ -94,7 +94,7 @@ func seedDaemon(ts *testscript.TestScript, store stem.Store) error {
 			Queues: []stem.HeartbeatQueue{{Name: "media", Pool: "media"}, {Name: "reports", Pool: "reports"}},
 			Pools: []stem.HeartbeatPool{
 				{Name: "media", Plugin: "media", Version: "1.4.0", Up: 2, Size: 2, State: "ok", Pids: []int{41, 42}},
-				{Name: "reports", Plugin: "reports", Up: 0, Size: 2, State: "failing: exits at start (12 times)"},
+				{Name: "reports", Plugin: "reports", Up: 0, Size: 2, State: "quarantined: exits at start (12 times)"},
 			},
 			Extras: stem.HeartbeatExtras{Host: "host-a", Pid: os.Getpid(), StartedAt: now},
 		},

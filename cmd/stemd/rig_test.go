@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/stemd/stem/cmd/stemd",
+		out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/stemd/stem/cmd/stemd", "github.com/stemd/stem/cmd/stem",
 			"github.com/stemd/stem/plugins/examples/chaos", "github.com/stemd/stem/plugins/examples/archive").CombinedOutput()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)

@@ -161,7 +161,7 @@ func (w *Worker) heartbeat() stem.Heartbeat {
 func (w *Worker) warnings(s Stats) []string {
 	var list []string
 	for _, p := range s.Pools {
-		if p.Up == 0 {
+		if p.Up == 0 && p.State != stem.PoolIdle {
 			list = append(list, fmt.Sprintf("pool %s takes no tasks: %s", p.Name, p.State))
 		}
 	}

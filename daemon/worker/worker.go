@@ -109,7 +109,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var claiming, running, others sync.WaitGroup
 	failed := make(chan error, len(w.pools))
 	for _, loop := range []func(context.Context){
-		w.renewLoop, w.guardLoop, w.revocationLoop, w.heartbeatLoop, w.progressLoop, w.maintainLoop, w.sweepLoop,
+		w.renewLoop, w.guardLoop, w.revocationLoop, w.heartbeatLoop, w.progressLoop, w.maintainLoop, w.sweepLoop, w.backlogLoop,
+		w.releaseLoop,
 	} {
 		others.Go(func() { loop(parts) })
 	}

@@ -17,7 +17,7 @@ const module = "github.com/stemd/stem"
 
 // floors, from the ground up. A package imports only from lower floors.
 var floors = [][]string{
-	0: {"plugin/proto/stem/task/v1", "internal/arch", "internal/collect", "internal/proc", "internal/testserver"},
+	0: {"plugin/proto/stem/task/v1", "internal/arch", "internal/collect", "internal/scale", "internal/proc", "internal/testserver"},
 	1: {"plugin/proto/stem/plugin/v1", "plugin/register"},
 	2: {"."},
 	3: {"plugin", "adapters", "config/env", "workflow"},

@@ -30,6 +30,7 @@ const (
 	causeStop             // the pool stops
 	causeBroken           // the process outlived its session; why says how that ended
 	causeFrame            // the process sent a frame that was refused; why says which
+	causeMemory           // it was over its memory limit; why says by how much
 )
 
 // dumps says whether the stacks at the kill are worth waiting for. After a lost lease somebody else may be running the task: then
@@ -41,7 +42,7 @@ func (c cause) dumps() bool {
 // ownDoing says whether the process ended by something that an attempt in it did, as far as the cause tells, and not for our
 // reasons.
 func (c cause) ownDoing() bool {
-	return c.kind == causeNone || c.kind == causeBroken || c.kind == causeFrame
+	return c.kind == causeNone || c.kind == causeBroken || c.kind == causeFrame || c.kind == causeMemory
 }
 
 // death is all that is known of the end of a process.
@@ -147,6 +148,8 @@ func (d death) end(h *held) plugin.Outcome {
 		return notRun(h, stem.ClassCollateral, "its process was killed for another task's heartbeat_timeout", d.pid)
 	case causeCancel:
 		return notRun(h, stem.ClassCollateral, "its process was killed to cancel another task", d.pid)
+	case causeMemory:
+		return d.failure(h, state, stem.ClassOOM, "OutOfMemory", fmt.Sprintf("pid %d was killed: %s", d.pid, d.cause.why))
 	case causeBroken, causeFrame:
 		return d.failure(h, state, stem.ClassCrash, "ExecutorLost", d.last(fmt.Sprintf("pid %d was killed: %s", d.pid, d.cause.why)))
 	}

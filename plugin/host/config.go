@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/scale"
 )
 
 // Config is one pool: a set of identical processes of one plugin build. The zero value of a field means its default.
@@ -29,6 +30,9 @@ type Config struct {
 	Grace   time.Duration // between the cancellation for shutdown and the kill; 5 s
 	Start   time.Duration // longest wait for the handshake and manifest; 10 s
 	Restart Restart
+	Limits  Limits
+	Recycle Recycle
+	Groups  *Groups // the program's; nil: limits are enforced without cgroups
 
 	Config    []byte // the plugin's own config block as JSON
 	Worker    string // worker name told to the plugin
@@ -41,17 +45,20 @@ type Config struct {
 // two for each slot are 10 ms.
 const leastAhead = 32
 
-// Processes bounds the size of a pool.
+// Processes bounds the size of a pool. It changes its size only if Min is set below Max.
 type Processes struct {
-	Min int // 1
-	Max int // CPUs ÷ PerProcess, at least 1
+	Min     int           // as many as Max; -1: none, the pool may be empty while there is nothing to do
+	Max     int           // CPUs ÷ PerProcess, at least 1
+	Spare   int           // ready beyond those, to take over at once when one dies; 0
+	IdleTTL time.Duration // how long a pool has nothing to do before it shrinks; 30 s
+	Scale   scale.Rules   // its pace; bounds and Idle come from the fields above
 }
 
 // Restart paces respawns after a process died or failed to start.
 type Restart struct {
 	Delay    time.Duration // first wait; 1 s. A process that had become ready is replaced at once the first time.
 	MaxDelay time.Duration // 30 s
-	Attempts int           // failed starts in a row until the pool is called failing; 5. It goes on trying at MaxDelay.
+	Attempts int           // failed starts, or deaths without work, in a row until the pool is quarantined; 5
 }
 
 // withDefaults fills in what was left zero and checks the rest, without looking at the system.
@@ -72,10 +79,19 @@ func (c Config) withDefaults() (Config, error) {
 		return fail("no command: set the program to run")
 	case c.PerProcess < 0:
 		return fail("per_process is %d, want at least 1", c.PerProcess)
-	case c.Processes.Min < 0 || c.Processes.Max < 0:
-		return fail("processes: min %d and max %d must not be negative", c.Processes.Min, c.Processes.Max)
+	case c.Processes.Min < -1 || c.Processes.Max < 0 || c.Processes.Spare < 0:
+		return fail("processes: min %d, max %d and spare %d must not be negative", c.Processes.Min, c.Processes.Max, c.Processes.Spare)
 	case c.Processes.Max > 0 && c.Processes.Min > c.Processes.Max:
 		return fail("processes: min %d is more than max %d", c.Processes.Min, c.Processes.Max)
+	}
+	if err := c.Limits.check(); err != nil {
+		return fail("%w", err)
+	}
+	if c.Recycle.Tasks < 0 || c.Recycle.Age < 0 || c.Recycle.Memory < 0 {
+		return fail("recycle: tasks, age and memory must not be negative")
+	}
+	if l, r := c.Limits.Memory, c.Recycle.Memory; l > 0 && r >= l {
+		return fail("recycle: memory %s is not below limits: memory %s: it would never come to that", bytesOf(r), bytesOf(l))
 	}
 	if c.SHA256 != "" {
 		if b, err := hex.DecodeString(c.SHA256); err != nil || len(b) != sha256.Size {
@@ -94,8 +110,13 @@ func (c Config) withDefaults() (Config, error) {
 		c.Dir = abs
 	}
 	c.PerProcess = cmp.Or(c.PerProcess, 1)
-	c.Processes.Min = cmp.Or(c.Processes.Min, 1)
-	c.Processes.Max = cmp.Or(c.Processes.Max, max(runtime.NumCPU()/c.PerProcess, c.Processes.Min))
+	c.Processes.Max = cmp.Or(c.Processes.Max, max(runtime.NumCPU()/c.PerProcess, c.Processes.Min, 1))
+	c.Processes.Min = cmp.Or(c.Processes.Min, c.Processes.Max)
+	if c.Processes.Spare > c.Processes.Max {
+		return fail("processes: spare %d is more than max %d", c.Processes.Spare, c.Processes.Max)
+	}
+	c.Processes.Scale.Min, c.Processes.Scale.Max = max(c.Processes.Min, 0), c.Processes.Max
+	c.Processes.Scale.PerProcess, c.Processes.Scale.Idle = c.PerProcess, c.Processes.IdleTTL
 	c.SendAhead = max(cmp.Or(c.SendAhead, max(leastAhead, 2*c.PerProcess)), 0)
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	c.Start = cmp.Or(c.Start, 10*time.Second)

@@ -139,6 +139,9 @@ func (p *service) Session(stream pluginv1.PluginService_SessionServer) error {
 	p.early = map[uint64]error{}
 	p.stream, p.wake, p.cancel, p.replies = stream, sync.NewCond(&p.mu), map[uint64]context.CancelCauseFunc{}, make(chan *pluginv1.Reply, 1)
 	p.send(&pluginv1.SessionResponse{Ready: &pluginv1.Ready{Credits: c.Slots}})
+	if p.mode == "doomed" {
+		time.AfterFunc(5*time.Millisecond, func() { os.Exit(6) })
+	}
 	var slots sync.WaitGroup
 	for slot := range int(c.Slots) {
 		slots.Go(func() { p.work(slot) })
@@ -429,5 +432,5 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		}
 		return nil
 	}
-	return fmt.Errorf("unknown task %q", name)
+	return p.resource(ctx, name, arg, o)
 }

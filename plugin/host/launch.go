@@ -55,8 +55,12 @@ func (p *Pool) launch(ctx context.Context) (*process, error) {
 		defer func() { _ = verified.Close() }()
 	}
 	dir, err := p.dir.child()
+	tmp := filepath.Join(dir, "tmp")
 	if err == nil {
-		err = os.Mkdir(filepath.Join(dir, "tmp"), 0o700)
+		err = os.Mkdir(tmp, 0o700)
+	}
+	if err == nil {
+		err = p.user.own(dir, tmp)
 	}
 	if err != nil {
 		return nil, &startError{Pool: p.cfg.Name, Command: p.cfg.Command[0], What: "has no private directory", Err: err}
@@ -128,11 +132,14 @@ func (p *process) connect(ctx context.Context) error {
 		},
 		VersionedPlugins: map[int]goplugin.PluginSet{plugin.ProtocolVersion: {plugin.Name: grpcPlugin{}}},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			if err := p.confine(); err != nil {
+				return nil, err
+			}
 			return p.child, p.child.prepare(ctx, cfg, p.dir, cmd.Env)
 		},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		SkipHostEnv:      true,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir, Group: p.pool.user.group()},
 		StartTimeout:     2 * cfg.Start, // ours ends first, by killing
 		SyncStdout:       p.child.out.stdout,
 		SyncStderr:       p.child.out.stderr,
@@ -161,6 +168,9 @@ func (p *process) connect(ctx context.Context) error {
 	if p.manifest.Protocol != plugin.ProtocolVersion {
 		return &versionError{Theirs: fmt.Sprint(p.manifest.Protocol)}
 	}
+	if err := p.pool.restrict(p.child.id.Pid); err != nil {
+		return err
+	}
 	configure := &pluginv1.Configure{
 		Slots: uint32(cfg.PerProcess), Worker: cfg.Worker, Pool: cfg.Name, Config: cfg.Config, MaxResult: uint64(cfg.MaxResult),
 	}
@@ -169,12 +179,30 @@ func (p *process) connect(ctx context.Context) error {
 		if p.register, err = register.Create(configure.Register, cfg.PerProcess); err != nil {
 			return err
 		}
+		if err = p.pool.user.own(configure.Register); err != nil {
+			return err
+		}
 		if slices.Contains(p.manifest.Features, plugin.FeatureRecall) {
 			p.ahead = cfg.SendAhead
 			configure.SendAhead = uint32(cfg.SendAhead)
 		}
 	}
 	return p.open(ctx, service, configure)
+}
+
+// confine chooses the user and the cgroup that the process is started in.
+func (p *process) confine() (err error) {
+	attr := p.child.cmd.SysProcAttr
+	attr.Credential = p.pool.user.credential()
+	if p.pool.groups == nil {
+		return nil
+	}
+	if p.group, err = p.pool.groups.open(p.pool.cfg.Limits); err != nil {
+		return err
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(p.group.dir.Fd())
+	p.child.extra = func() { _ = p.group.kill() } // the group of a process that is gone may be gone too
+	return nil
 }
 
 // prepare completes the command. handshake is the environment go-plugin's handshake needs.

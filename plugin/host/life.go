@@ -110,7 +110,14 @@ func (p *process) inquest(drained bool) death {
 		d.cause = p.cause // else it died before the kill, of something else
 	}
 	p.mu.Unlock()
-	d.oom = d.cause.kind == causeNone && d.signal == syscall.SIGKILL && oomKills() > p.ooms
+	d.oom = d.cause.kind == causeMemory
+	if d.cause.kind == causeNone && d.signal == syscall.SIGKILL {
+		if p.group != nil {
+			d.oom = p.group.ooms() > 0
+		} else {
+			d.oom = oomKills() > p.ooms
+		}
+	}
 	return d
 }
 
@@ -152,6 +159,9 @@ func (p *process) clean() {
 	err := os.RemoveAll(p.dir)
 	if p.child.started() {
 		err = errors.Join(err, p.pool.dir.forget(p.child.id))
+	}
+	if p.group != nil {
+		err = errors.Join(err, p.group.close())
 	}
 	if err != nil {
 		p.pool.log.Warn("the private directory of a process can not be tidied", "pid", p.child.id.Pid, "error", err)

@@ -58,11 +58,12 @@ func TestWhenToLookAtAnAttemptAgain(t *testing.T) {
 }
 
 func TestOnlyProcessesThatDoNothingAndDieAreHeldBack(t *testing.T) {
-	pool := &Pool{cfg: Config{Restart: Restart{Delay: time.Second, MaxDelay: 4 * time.Second}}, log: hclog.NewNullLogger()}
-	var at post
+	pool := &Pool{cfg: Config{Command: []string{"/none"}, Restart: Restart{Delay: time.Second, MaxDelay: 4 * time.Second, Attempts: 9}}, log: hclog.NewNullLogger()}
 	die := func(settled int, lived time.Duration, why causeKind) bool {
-		proc := &process{settled: settled, born: noon.Add(-lived)}
-		return pool.died(&at, proc, death{at: noon, cause: cause{kind: why}}) > 0
+		proc := &process{settled: settled, took: noon.Add(-lived)}
+		pool.crew.health.notBefore = time.Time{}
+		pool.died(proc, death{at: noon, cause: cause{kind: why}})
+		return !pool.crew.health.notBefore.IsZero()
 	}
 	for i, c := range []struct {
 		settled int

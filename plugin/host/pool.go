@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/scale"
 	"github.com/stemd/stem/plugin"
 )
 
@@ -20,6 +22,14 @@ type Pool struct {
 	log    hclog.Logger
 	speeds *speeds
 	ward   ward
+	rules  scale.Rules
+	user   *identity // processes run as it; nil: as the daemon
+	groups *Groups   // nil: there are none, or no limit needs them
+	// mechanisms says how each limit is enforced.
+	mechanisms []string
+	waiting    waiting
+	useful     atomic.Bool // an attempt ended since the last death
+	short      atomic.Bool // its plugin does not start: processes go on beyond Recycle.Tasks
 
 	// Set by Run before any process.
 	dir     *directory
@@ -29,8 +39,7 @@ type Pool struct {
 	mu       sync.Mutex
 	ready    []*process
 	manifest plugin.Manifest
-	posts    []*post
-	restarts int
+	crew     crew
 	stopping bool
 }
 
@@ -41,16 +50,23 @@ func New(cfg Config, sink plugin.Sink, log hclog.Logger) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{cfg: cfg, sink: sink, log: log.With("pool", cfg.Name), speeds: newSpeeds()}
-	for range cfg.Processes.Max {
-		p.posts = append(p.posts, &post{})
+	if p.user, err = cfg.Limits.identify(); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", cfg.Name, err)
 	}
+	if l := cfg.Limits; l.Memory > 0 || l.CPU > 0 || l.Pids > 0 {
+		p.groups = cfg.Groups
+	}
+	p.mechanisms = p.describe()
+	p.rules = cfg.Processes.Scale.WithDefaults()
+	p.crew = crew{known: -1, changed: make(chan struct{}, 1)}
+	p.crew.scale.Size = max(p.rules.Min, 1)
 	return p, nil
 }
 
 // Run starts the processes, keeps them running and, when ctx ends, stops them: it returns when none is left. A plugin that does
 // not start is not an error of Run: the pool goes on trying and says so in Stats. Run is called once.
 func (p *Pool) Run(ctx context.Context) (err error) {
-	if p.dir, err = newDirectory(p.cfg.Dir, p.cfg.Name); err != nil {
+	if p.dir, err = newDirectory(p.cfg.Dir, p.cfg.Name, p.user); err != nil {
 		return fmt.Errorf("plugin %s: private directory: %w", p.cfg.Name, err)
 	}
 	defer func() {
@@ -58,7 +74,7 @@ func (p *Pool) Run(ctx context.Context) (err error) {
 			err = fmt.Errorf("plugin %s: %w", p.cfg.Name, gone)
 		}
 	}()
-	p.spawner = newSpawner(p.cfg.Reaper)
+	p.spawner = newSpawner(p.cfg.Reaper, p.cfg.Limits.thread)
 	defer p.spawner.stop()
 	defer p.builds.wait()
 	defer context.AfterFunc(ctx, func() {
@@ -66,12 +82,14 @@ func (p *Pool) Run(ctx context.Context) (err error) {
 		defer p.mu.Unlock()
 		p.stopping = true
 	})()
-	var posts sync.WaitGroup
-	for _, post := range p.posts {
-		posts.Go(func() { p.keep(ctx, post) })
+	for _, m := range p.mechanisms {
+		p.log.Info("limit " + m)
 	}
-	posts.Wait()
-	p.discharge("stopped for a shutdown")
+	var watch sync.WaitGroup
+	watch.Go(func() { p.watchMemory(ctx) })
+	p.manage(ctx)
+	watch.Wait()
+	p.sendAway("stopped for a shutdown")
 	return nil
 }
 
@@ -82,8 +100,12 @@ func (p *Pool) Manifest() plugin.Manifest {
 	return p.manifest
 }
 
-// Free counts slots and, where attempts run fast, places to send ahead to, over the processes that are ready.
+// Free counts slots and, where attempts run fast, places to send ahead to, over the processes that are ready. A pool that may be
+// empty and is takes as much as one process runs: the first attempt starts it.
 func (p *Pool) Free() int {
+	if len(p.processes()) == 0 {
+		return p.vacancy()
+	}
 	free := 0
 	for _, proc := range p.processes() {
 		room, _ := proc.room()
@@ -103,6 +125,11 @@ func (p *Pool) Start(attempts []plugin.Attempt) {
 	for _, proc := range p.processes() {
 		room, held := proc.room()
 		shares = append(shares, share{proc: proc, room: room, held: held})
+	}
+	if len(shares) == 0 {
+		if attempts = p.rouse(attempts); len(attempts) == 0 {
+			return
+		}
 	}
 	fast := p.speeds.fast(attempts)
 	var back []plugin.Attempt
@@ -133,18 +160,12 @@ func (p *Pool) Start(attempts []plugin.Attempt) {
 			back = append(back, s.proc.deliver(some, quick)...)
 		}
 	}
-	if len(back) > 0 {
-		outcomes := make([]plugin.Outcome, 0, len(back))
-		for _, a := range back {
-			outcomes = append(outcomes, notRun(&held{Attempt: a}, stem.ClassCollateral, "no process has room for it", 0))
-		}
-		p.sink.Done(outcomes)
-	}
+	p.giveBack(back, stem.ClassCollateral, "no process has room for it")
 }
 
 // Cancel cancels the attempt where it is held.
 func (p *Pool) Cancel(id string, epoch stem.Epoch, why string, force bool) {
-	if p.cancelSuspect(id, epoch, why) {
+	if p.cancelSuspect(id, epoch, why) || p.cancelWaiting(id, epoch, why) {
 		return
 	}
 	for _, proc := range p.processes() {
@@ -156,7 +177,7 @@ func (p *Pool) Cancel(id string, epoch stem.Epoch, why string, force bool) {
 
 // Recall asks all processes for what they have not started.
 func (p *Pool) Recall() {
-	p.discharge("taken back before it ran again")
+	p.sendAway("taken back before it ran")
 	for _, proc := range p.processes() {
 		proc.recallUnstarted()
 	}
@@ -169,8 +190,13 @@ func (p *Pool) processes() []*process {
 	return p.ready // replaced, never changed
 }
 
+// join puts a process into common use, unless it is dead already.
 func (p *Pool) join(proc *process) {
 	p.mu.Lock()
+	if proc.gone {
+		p.mu.Unlock()
+		return
+	}
 	if known := p.manifest; len(p.ready) > 0 && !sameTasks(known, proc.manifest) {
 		p.log.Warn("processes of one pool describe themselves differently: was the program replaced while it ran?",
 			"version", known.Version, "now", proc.manifest.Version)
@@ -179,13 +205,20 @@ func (p *Pool) join(proc *process) {
 	p.ready = append(slices.Clone(p.ready), proc)
 	p.mu.Unlock()
 	p.isolate() // before anything else takes the room
+	if waiting := p.waiting.take(); len(waiting) > 0 {
+		p.Start(waiting)
+	}
 	p.sink.Ready()
 }
 
 func (p *Pool) leave(proc *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready = slices.DeleteFunc(slices.Clone(p.ready), func(other *process) bool { return other == proc })
+	same := func(other *process) bool { return other == proc }
+	proc.gone = true
+	p.ready = slices.DeleteFunc(slices.Clone(p.ready), same)
+	p.crew.spares = slices.DeleteFunc(p.crew.spares, same)
+	nudge(p.crew.changed)
 }
 
 func sameTasks(a, b plugin.Manifest) bool {

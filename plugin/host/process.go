@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -49,7 +50,13 @@ type process struct {
 	ooms   uint64 // the kernel's count when it was born
 	// ownPeak is the daemon's peak resident set at its birth.
 	ownPeak int64
-	build   *build // nil: its program could not be read
+	build   *build    // nil: its program could not be read
+	group   *group    // its cgroup; nil: none
+	gone    bool      // it takes nothing any more; guarded by the pool's lock
+	took    time.Time // since when it is ready; likewise
+
+	lifetime time.Duration // 0: no bound
+	resident atomic.Int64  // bytes in memory, last seen
 
 	// Set by connect, constant from ready on.
 	manifest plugin.Manifest
@@ -82,13 +89,17 @@ type process struct {
 	killed  time.Time // first kill
 	peak    int64     // largest resident set seen, bytes
 	settled int       // attempts it ended itself
+	why     string    // why it is to be replaced; empty: it is not
+	retired bool      // it takes nothing more, ends what it holds and goes
+	emptied time.Time // a retired one ended its last
+	overdue bool      // and did not go
 	strays  int       // outcomes for attempts it does not hold
 	recent  recent
 }
 
 func newProcess(p *Pool, dir string) *process {
 	proc := &process{
-		pool: p, dir: dir, born: time.Now(), ooms: oomKills(), ownPeak: ownPeak(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
+		pool: p, dir: dir, born: time.Now(), lifetime: p.cfg.Recycle.lifetime(), ooms: oomKills(), ownPeak: ownPeak(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		wake: make(chan struct{}, 1), clock: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 	}
@@ -96,6 +107,9 @@ func newProcess(p *Pool, dir string) *process {
 		p.sink.Log(plugin.Attempt{}, plugin.LogRecord{Time: time.Now(), Message: line, Pid: proc.child.id.Pid})
 	})
 	proc.child = newChild(p.spawner, p.cfg.Reaper, dir, out, func(id processID) {
+		if err := p.restrict(id.Pid); err != nil {
+			p.log.Warn(err.Error() + ": trying again before its first task")
+		}
 		if err := p.dir.record(id); err != nil {
 			p.log.Warn("a process is not on record: a sweep after a crash of this daemon would miss it", "pid", id.Pid, "error", err)
 		}
@@ -112,14 +126,18 @@ func (p *process) room() (room, held int) {
 }
 
 func (p *process) roomLocked() int {
-	if p.closed || p.out.drain || p.alone {
+	if p.closed || p.out.drain || p.alone || p.retired {
 		return 0
 	}
 	limit := p.slots
 	if p.warm && p.slow == 0 {
 		limit += p.ahead
 	}
-	return max(limit-len(p.held), 0)
+	room := limit - len(p.held)
+	if most := p.pool.cfg.Recycle.Tasks; most > 0 && !p.pool.short.Load() {
+		room = min(room, most-int(p.seq))
+	}
+	return max(room, 0)
 }
 
 // deliver takes as many attempts as fit, from the first, and returns the rest.

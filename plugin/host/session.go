@@ -199,6 +199,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 	}
 	p.pool.speeds.learn(runs)
 	p.witness(outcomes, failures)
+	p.pool.worked(p, len(runs) > 0)
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)
 		p.pool.sink.Ready()

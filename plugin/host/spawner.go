@@ -9,7 +9,8 @@ import (
 // thread that forked, not to the process: a child forked from any other goroutine would be killed when the runtime retires that
 // goroutine's thread.
 type spawner struct {
-	reaper   *Reaper // told of every process; may be nil
+	reaper   *Reaper      // told of every process; may be nil
+	prepare  func() error // run on the thread before its first start
 	requests chan spawn
 	done     chan struct{}
 }
@@ -19,8 +20,8 @@ type spawn struct {
 	result chan error
 }
 
-func newSpawner(reaper *Reaper) *spawner {
-	s := &spawner{reaper: reaper, requests: make(chan spawn), done: make(chan struct{})}
+func newSpawner(reaper *Reaper, prepare func() error) *spawner {
+	s := &spawner{reaper: reaper, prepare: prepare, requests: make(chan spawn), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -29,7 +30,12 @@ func (s *spawner) run() {
 	defer close(s.done)
 	// Never unlocked: the thread ends with this goroutine, after the last child.
 	runtime.LockOSThread()
+	err := s.prepare()
 	for r := range s.requests {
+		if err != nil {
+			r.result <- err
+			continue
+		}
 		r.result <- s.reaper.start(r.cmd)
 	}
 }

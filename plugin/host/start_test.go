@@ -48,7 +48,7 @@ func TestAPluginThatDoesNotStartSaysWhyAndWhatComesNext(t *testing.T) {
 					cfg.Start = 300 * time.Millisecond
 				}
 			})
-			r.until(t, "the pool to call itself failing", func() bool { return strings.HasPrefix(r.Stats().State, "failing: ") })
+			r.until(t, "the pool to be quarantined", func() bool { return strings.HasPrefix(r.Stats().State, "quarantined: ") })
 			if s := r.Stats(); !strings.Contains(s.State, c.state) || s.Up != 0 || r.Free() != 0 {
 				t.Errorf("state %q does not say %q", s.State, c.state)
 			}
@@ -81,7 +81,7 @@ func TestOnlyThePinnedBuildIsStarted(t *testing.T) {
 
 	wrong := strings.Repeat("0", 64)
 	r = start(t, "", func(c *host.Config) { c.SHA256 = wrong })
-	r.until(t, "the refusal", func() bool { return strings.HasPrefix(r.Stats().State, "failing") })
+	r.until(t, "the refusal", func() bool { return strings.HasPrefix(r.Stats().State, "quarantined") })
 	for _, want := range []string{sum, wrong, "is not the pinned build"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log does not say %s", want)
@@ -121,7 +121,7 @@ func TestAProgramDeletedWhileItRunsServesOnUntilItDies(t *testing.T) {
 		t.Fatalf("got %+v", o)
 	}
 	r.run("exit")
-	r.until(t, "the respawn to fail", func() bool { return strings.HasPrefix(r.Stats().State, "failing: can not be started") })
+	r.until(t, "the respawn to fail", func() bool { return strings.HasPrefix(r.Stats().State, "quarantined: can not be started") })
 	if !strings.Contains(r.log.String(), path+" can not be started") {
 		t.Error("the log should name the program")
 	}
@@ -133,7 +133,7 @@ func TestAPluginThatStartsLaterIsTakenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := start(t, "", func(c *host.Config) { c.Command = []string{path} })
-	r.until(t, "the pool to fail", func() bool { return strings.HasPrefix(r.Stats().State, "failing") })
+	r.until(t, "the pool to fail", func() bool { return strings.HasPrefix(r.Stats().State, "quarantined") })
 	if err := os.Rename(path+".later", path); err != nil {
 		t.Fatal(err)
 	}

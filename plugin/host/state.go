@@ -48,7 +48,7 @@ type directory struct {
 }
 
 // newDirectory makes a private directory under base, or under a new one in the temporary directory when base is empty.
-func newDirectory(base, pool string) (d *directory, err error) {
+func newDirectory(base, pool string, user *identity) (d *directory, err error) {
 	d = &directory{state: poolState{Owner: processID{Pid: os.Getpid()}, Pool: pool}}
 	if base == "" {
 		if d.base, err = os.MkdirTemp("", "stem"); err != nil {
@@ -56,9 +56,10 @@ func newDirectory(base, pool string) (d *directory, err error) {
 		}
 		base = d.base
 	}
+	made := d // the results of a failure have none
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.remove())
+			err = errors.Join(err, made.remove())
 		}
 	}()
 	if d.state.Owner.Start, err = proc.StartTime(os.Getpid()); err != nil {
@@ -79,6 +80,9 @@ func newDirectory(base, pool string) (d *directory, err error) {
 	if d.lock, err = lock(filepath.Join(d.path, lockFile)); err != nil {
 		return nil, err
 	}
+	if err = d.admit(base, user); err != nil {
+		return nil, err
+	}
 	return d, d.save()
 }
 
@@ -94,6 +98,31 @@ func lock(path string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// admit lets another user pass through the directory to those of its processes; it can not list it.
+func (d *directory) admit(base string, user *identity) error {
+	if user == nil {
+		return nil
+	}
+	for _, path := range []string{base, d.path} {
+		if err := os.Chmod(path, 0o711); err != nil {
+			return err
+		}
+	}
+	for path := filepath.Dir(base); ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("user %s can not reach the directory for sockets, %s: %s is closed to others; open it to them (chmod o+x) or choose "+
+				"another XDG_RUNTIME_DIR", user.name, d.path, path)
+		}
+		if path == filepath.Dir(path) {
+			return nil
+		}
+	}
 }
 
 func checkBase(path string) error {

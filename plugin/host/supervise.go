@@ -1,174 +1,214 @@
 package host
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
-	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/scale"
 )
 
-// post is one place in a pool: it has a process, or waits to start one. Its fields are guarded by the pool's lock.
-type post struct {
-	failures int    // starts that failed in a row
-	deaths   int    // deaths in a row of processes that had done nothing
-	what     string // why the last start failed
+const (
+	// tend is how often a pool looks after its processes while nothing happens.
+	tend = time.Second
+	// eager is the same while something is due soon: a retired process, a probe, a recycling.
+	eager = 100 * time.Millisecond
+)
+
+// crew is who works in a pool and who should. Its fields are guarded by the pool's lock. Processes that take attempts, and those
+// that have stopped taking them and still hold some, are the pool's ready.
+type crew struct {
+	scale    scale.State
+	known    int        // backlog last told; -1: none
+	starting int        // launches under way
+	spares   []*process // ready, taking nothing yet
+	owed     int        // deaths that are not made up for
+	restarts int
+	health   health
+	changed  chan struct{} // something for manage
 }
 
-// keep starts a process, serves it until it dies and starts the next, until ctx ends.
-func (p *Pool) keep(ctx context.Context, at *post) {
-	for first := true; ctx.Err() == nil; first = false {
-		proc, err := p.launch(ctx)
-		if ctx.Err() != nil && err != nil {
+// manage keeps the pool at its size until ctx ends and every process is gone. All changes are decided here, one after the other.
+func (p *Pool) manage(ctx context.Context) {
+	var members sync.WaitGroup
+	defer members.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case <-p.crew.changed:
+		case <-timer.C:
 		}
-		var wait time.Duration
-		if err != nil {
-			wait = p.failed(at, err)
-		} else {
-			p.started(at, proc, first)
-			d := proc.serve(ctx)
-			if ctx.Err() != nil {
-				return
-			}
-			wait = p.died(at, proc, d)
+		now := time.Now()
+		plan := p.plan(now)
+		for _, proc := range plan.promote {
+			p.join(proc)
 		}
-		if wait > 0 {
-			timer := time.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-			timer.Stop()
+		for _, proc := range plan.retire {
+			proc.retire()
 		}
+		for range plan.start {
+			members.Go(func() { p.man(ctx) })
+		}
+		timer.Reset(plan.again)
 	}
 }
 
-func (p *Pool) started(at *post, proc *process, first bool) {
-	p.mu.Lock()
-	at.failures, at.what = 0, ""
-	if !first {
-		p.restarts++
+// man launches one process and serves it until it is dead.
+func (p *Pool) man(ctx context.Context) {
+	begun := time.Now()
+	proc, err := p.launch(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return
+	case err != nil:
+		p.failed(begun, err)
+		return
 	}
+	p.started(proc)
+	d := proc.serve(ctx)
+	if ctx.Err() == nil {
+		p.died(proc, d)
+	}
+}
+
+// plan is what manage does next.
+type plan struct {
+	promote, retire []*process
+	start           int
+	again           time.Duration
+}
+
+// plan compares what is with what should be.
+func (p *Pool) plan(now time.Time) (out plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &p.crew
+	out.again = tend
+	p.rescale(now)
+	p.heal(now)
+
+	serving, leaving, worn := 0, 0, []*process(nil)
+	for _, proc := range p.ready {
+		switch proc.fitness(now) {
+		case fit:
+			serving++
+		case spent:
+			serving++
+			worn = append(worn, proc)
+		case retired:
+			leaving++
+		}
+	}
+	target, spare := c.scale.Size, p.cfg.Processes.Spare
+	if target == 0 {
+		spare = 0
+	}
+	if c.health.ailing(p.cfg.Restart) {
+		target, spare = min(target, max(serving, 1)), 0
+	}
+	// One in four is replaced at a time: its successor is ready before it stops.
+	renew := min(len(worn), max(1, target/4))
+
+	for len(c.spares) > 0 && serving < target+renew {
+		proc := c.spares[0]
+		c.spares = c.spares[1:]
+		out.promote = append(out.promote, proc)
+		serving++
+	}
+	for surplus := serving - target; surplus > 0; surplus-- {
+		var victim *process
+		if len(worn) > 0 {
+			victim, worn = worn[0], worn[1:]
+		} else if victim = p.idlest(out.retire); victim == nil {
+			break
+		}
+		out.retire = append(out.retire, victim)
+	}
+	for len(c.spares) > spare {
+		out.retire = append(out.retire, c.spares[0])
+		c.spares = c.spares[1:]
+	}
+	lacking := target + renew + spare - serving - len(c.spares) - c.starting
+	if lacking > 0 {
+		if wait := c.health.notBefore.Sub(now); wait > 0 {
+			out.again = min(out.again, wait)
+		} else {
+			if c.health.ill() {
+				lacking = min(lacking, 1-min(c.starting, 1))
+			}
+			out.start = lacking
+			c.starting += lacking
+		}
+	}
+	if leaving+len(out.retire)+len(worn) > 0 || c.health.ill() {
+		out.again = min(out.again, eager)
+	}
+	return out
+}
+
+// rescale decides on the wanted size; the caller holds the lock.
+func (p *Pool) rescale(now time.Time) {
+	c := &p.crew
+	if p.rules.Min == p.rules.Max {
+		c.scale.Size = p.rules.Max
+		return
+	}
+	inflight := p.waiting.size() + p.ward.size()
+	for _, proc := range p.ready {
+		_, held := proc.room()
+		inflight += held
+	}
+	was := c.scale.Size
+	c.scale = p.rules.Step(c.scale, scale.Observation{Now: now, Depth: c.known, Inflight: inflight})
+	if p.manifest.Version == "" && p.manifest.Name == "" {
+		c.scale.Size = max(c.scale.Size, 1) // nobody knows yet what it can do
+	}
+	if c.scale.Size != was {
+		p.log.Info("pool changes its size", "from", was, "to", c.scale.Size, "backlog", c.scale.Depth, "inflight", inflight)
+	}
+}
+
+// idlest is the serving process that holds the least, without those already chosen; the caller holds the lock.
+func (p *Pool) idlest(chosen []*process) *process {
+	rest := slices.DeleteFunc(slices.Clone(p.ready), func(proc *process) bool {
+		return proc.fitness(time.Now()) == retired || slices.Contains(chosen, proc)
+	})
+	if len(rest) == 0 {
+		return nil
+	}
+	held := func(proc *process) int { _, n := proc.room(); return n }
+	return slices.MinFunc(rest, func(a, b *process) int { return cmp.Compare(held(a), held(b)) })
+}
+
+// started takes in a process that is ready: in common use if one is wanted there, else as a spare.
+func (p *Pool) started(proc *process) {
+	p.mu.Lock()
+	p.crew.starting--
+	proc.took = time.Now()
+	p.crew.health.rose()
+	p.short.Store(false)
+	if p.crew.owed > 0 {
+		p.crew.owed--
+		p.crew.restarts++
+	}
+	p.crew.spares = append(p.crew.spares, proc)
 	p.mu.Unlock()
 	p.log.Debug("process ready", "pid", proc.child.id.Pid, "version", proc.manifest.Version)
-	p.join(proc)
+	nudge(p.crew.changed)
 }
 
-// failed notes a failed start and says how long to wait.
-func (p *Pool) failed(at *post, err error) time.Duration {
+// Backlog tells the pool how many tasks are ready in its queues. Only pools that change their size heed it.
+func (p *Pool) Backlog(depth int) {
 	p.mu.Lock()
-	at.failures++
-	var start *startError
-	if at.what = err.Error(); errors.As(err, &start) {
-		at.what = start.brief(at.failures)
-	}
-	n, up := at.failures, len(p.ready)
+	p.crew.known = depth
 	p.mu.Unlock()
-	if up == 0 {
-		p.discharge("no process is left to run it in") // somebody else may have one
-	}
-	wait := p.backoff(n)
-	p.log.Error(err.Error()+fmt.Sprintf("; retry in %v", wait.Round(time.Millisecond)), "failures", n)
-	return wait
+	nudge(p.crew.changed)
 }
 
-// died notes the death of a process that had become ready and says how long to wait. One that had ended an attempt or lived long,
-// or that we killed, is replaced at once; of others the first is.
-func (p *Pool) died(at *post, proc *process, d death) time.Duration {
-	proc.mu.Lock()
-	worked := proc.settled > 0
-	proc.mu.Unlock()
-	n := 0
-	p.mu.Lock()
-	switch {
-	case d.cause.kind == causeHard || d.cause.kind == causeSilent || d.cause.kind == causeCancel:
-	case worked || d.at.Sub(proc.born) >= p.cfg.Restart.MaxDelay:
-		at.deaths = 1
-	default:
-		n = at.deaths
-		at.deaths++
-	}
-	p.mu.Unlock()
-	var wait time.Duration
-	if n > 0 {
-		wait = p.backoff(n)
-	}
-	p.log.Warn("process died", "pid", d.pid, "how", d.exit, "why", d.cause.String(),
-		"restart_in", wait.Round(time.Millisecond))
-	if d.dump != "" {
-		p.log.Info("its goroutines before the kill", "pid", d.pid, "stacks", len(d.dump))
-	}
-	return wait
-}
-
-// backoff doubles from Delay to MaxDelay and takes off up to a quarter at random.
-func (p *Pool) backoff(n int) time.Duration {
-	d := p.cfg.Restart.Delay
-	for range min(n-1, 30) {
-		d = min(2*d, p.cfg.Restart.MaxDelay)
-	}
-	return d - time.Duration(rand.Int64N(int64(d)/4+1))
-}
-
-// Stats is a snapshot for people.
-func (p *Pool) Stats() stem.HeartbeatPool {
-	p.mu.Lock()
-	s := stem.HeartbeatPool{
-		Name: p.cfg.Name, Plugin: p.cfg.Plugin, Version: p.manifest.Version,
-		Up: len(p.ready), Size: len(p.posts), State: p.state(), Restarts: p.restarts,
-	}
-	ready := p.ready
-	p.mu.Unlock()
-	for _, proc := range ready {
-		_, held := proc.room()
-		s.Pids = append(s.Pids, proc.child.id.Pid)
-		s.Inflight += held
-	}
-	s.Inflight += p.ward.size()
-	return s
-}
-
-// state says "ok", "starting", "stopping", or why not; the caller holds the lock.
-func (p *Pool) state() string {
-	if p.stopping {
-		return "stopping"
-	}
-	up := len(p.ready)
-	if up == len(p.posts) {
-		return "ok"
-	}
-	worst := &post{}
-	for _, at := range p.posts {
-		if at.failures > worst.failures {
-			worst = at
-		}
-	}
-	state := "starting"
-	switch {
-	case worst.failures >= p.cfg.Restart.Attempts:
-		state = "failing: " + worst.what
-	case worst.failures > 0:
-		state = "starting: " + worst.what
-	}
-	if up > 0 {
-		return fmt.Sprintf("%d of %d up, %s", up, len(p.posts), state)
-	}
-	return state
-}
-
-func (c cause) String() string {
-	switch c.kind {
-	case causeHard:
-		return "hard limit"
-	case causeSilent:
-		return "heartbeat_timeout"
-	case causeCancel, causeBroken, causeFrame:
-		return c.why
-	case causeStop:
-		return "stop"
-	}
-	return "by itself"
-}
+// Scales says whether the pool changes its size, so that somebody should call Backlog.
+func (p *Pool) Scales() bool { return p.rules.Min < p.rules.Max }

@@ -119,7 +119,7 @@ func (p *Pool) isolate() {
 func idlest(ready []*process) (best *process) {
 	least := 0
 	for _, proc := range ready {
-		if _, held := proc.room(); !proc.isAlone() && (best == nil || held < least) {
+		if _, held := proc.room(); !proc.isAlone() && !proc.isRetired() && (best == nil || held < least) {
 			best, least = proc, held
 		}
 	}
@@ -191,7 +191,7 @@ func (p *process) keepAlone(alone bool) bool {
 // deliverAlone hands a suspect to a process that is kept for them, if it is empty.
 func (p *process) deliverAlone(a plugin.Attempt) bool {
 	p.mu.Lock()
-	if !p.alone || p.closed || p.out.drain || len(p.held) > 0 {
+	if !p.alone || p.retired || p.closed || p.out.drain || len(p.held) > 0 {
 		p.mu.Unlock()
 		return false
 	}

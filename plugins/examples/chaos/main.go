@@ -86,15 +86,21 @@ type hoard struct {
 	kept [][]byte
 }
 
-func (h *hoard) leak(_ context.Context, a jobs.Args) (string, error) {
+func (h *hoard) leak(ctx context.Context, a jobs.Args) (string, error) {
 	b := make([]byte, a.Bytes)
 	for i := 0; i < len(b); i += 4096 {
 		b[i] = 1 // touch each page, or the kernel gives none
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.kept = append(h.kept, b)
-	return fmt.Sprintf("%d allocations kept", len(h.kept)), nil
+	n := len(h.kept)
+	h.mu.Unlock()
+	select {
+	case <-time.After(duration(a)):
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	return fmt.Sprintf("%d allocations kept", n), nil
 }
 
 func fork(_ context.Context, a jobs.Args) (string, error) {

@@ -31,7 +31,7 @@ var (
 	Panic  = define("panic", "panic")
 	Exit   = define("exit", "end the process with a status")
 	Spin   = define("spin", "burn CPU for ms (0: for ever), deaf to cancellation")
-	Leak   = define("leak", "keep bytes of memory")
+	Leak   = define("leak", "keep bytes of memory, and go on for ms")
 	Fork   = define("fork", "start a child process that sleeps for ms and outlives the task")
 	Note   = define("note", "append message as a line to file, then sleep for ms, deaf to cancellation")
 	Flood  = define("flood", "write lines to stderr and the log")
