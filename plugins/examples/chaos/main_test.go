@@ -57,7 +57,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 
 func TestEveryTaskIsDescribed(t *testing.T) {
 	m := sdk.NewMux(newPlugin(), nil, 1).Manifest()
-	if len(m.Tasks) != 11 {
+	if len(m.Tasks) != 12 {
 		t.Errorf("%d tasks", len(m.Tasks))
 	}
 	for _, task := range m.Tasks {
