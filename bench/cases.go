@@ -23,8 +23,14 @@ import (
 
 const shared = 64 // per_process of the throughput cases
 
-// memoryDrain runs the worker in this process over the memory store, the handler in one real plugin process.
-func memoryDrain(ctx context.Context, s setting) (result, error) {
+// memoryDrain runs the worker in this process over the memory store, the handlers in so many real plugin processes.
+func memoryDrain(processes, perProcess int) func(context.Context, setting) (result, error) {
+	return func(ctx context.Context, s setting) (result, error) {
+		return drainMemory(ctx, s, processes, perProcess)
+	}
+}
+
+func drainMemory(ctx context.Context, s setting, processes, perProcess int) (result, error) {
 	n := s.n
 	if n == 0 {
 		n = 400_000
@@ -42,7 +48,7 @@ func memoryDrain(ctx context.Context, s setting) (result, error) {
 	newPool := func(sink plugin.Sink) worker.Runner {
 		pool, err := host.New(host.Config{
 			Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")},
-			Processes: host.Processes{Min: 1, Max: 1}, PerProcess: shared, Dir: s.dir,
+			Processes: host.Processes{Min: processes, Max: processes}, PerProcess: perProcess, Dir: s.dir,
 		}, sink, log)
 		if err != nil {
 			panic(err)

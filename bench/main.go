@@ -45,7 +45,11 @@ var cases = []struct {
 	target string
 	run    func(context.Context, setting) (result, error)
 }{
-	{"memory drain", "≥ 100,000/s", memoryDrain},
+	{"memory drain", "≥ 100,000/s", memoryDrain(1, shared)},
+	{"memory drain, one task a process, 2 processes", "≥ 50,000/s", memoryDrain(2, 1)},
+	{"hard limit → dead and reported", "p99 ≤ 20 ms", overLimit},
+	{"crash → noticed", "p99 ≤ 3 ms", noticed},
+	{"dead → next task starts, by respawn", "p50 ≤ 20 ms", respawned},
 	{"sqlite drain, synchronous=normal", "≥ 25,000/s", sqliteDrain("normal")},
 	{"sqlite drain, synchronous=full", "≥ 20,000/s", sqliteDrain("full")},
 	{"sqlite batch enqueue", "≥ 50,000/s", sqliteEnqueue},
