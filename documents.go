@@ -65,6 +65,8 @@ type HeartbeatExtras struct {
 	Classes map[Class]uint64 `json:"classes,omitempty"`
 	// Deleted counts what this daemon removed from the store because it was past its retention.
 	Deleted Maintained `json:"deleted"`
+	// OutputsDropped counts attempts whose stderr and stack were dropped for newer ones of the same task name.
+	OutputsDropped uint64 `json:"outputsDropped,omitempty"`
 }
 
 // PluginManifest is the body of a KindManifest record: what a plugin of a live daemon can do. It expires with the heartbeat.

@@ -190,7 +190,7 @@ func (d *Daemon) generation(cfg *config.Config) (*generation, error) {
 	w, err := worker.New(worker.Config{
 		Node: d.node, Boot: uuid.NewString(), Namespace: d.store.Info.Namespace, Version: d.opts.Version, Pools: pools,
 		Lease: cfg.Worker.Lease, Heartbeat: cfg.Worker.Heartbeat, ResultTTL: cfg.ResultTTL, ParkFor: cfg.Worker.ParkFor,
-		MaxResult: cfg.Worker.MaxResult, Shutdown: cfg.Shutdown, ScaleTick: cfg.Worker.ScaleTick, Begin: begin,
+		MaxResult: cfg.Worker.MaxResult, EvidenceTTL: cfg.DeadLetters, Shutdown: cfg.Shutdown, ScaleTick: cfg.Worker.ScaleTick, Begin: begin,
 	}, d.store, d.opts.Log)
 	if err != nil {
 		return nil, err

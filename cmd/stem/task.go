@@ -12,7 +12,8 @@ import (
 )
 
 func (p *program) taskCommand() *cobra.Command {
-	return group("task", "One task: status, wait, cancel; or a list", p.taskStatusCommand(), p.taskListCommand(), p.taskWaitCommand(), p.taskCancelCommand())
+	return group("task", "One task: status, show, bundle, wait, cancel; or a list", p.taskStatusCommand(), p.taskShowCommand(), p.taskBundleCommand(),
+		p.taskListCommand(), p.taskWaitCommand(), p.taskCancelCommand())
 }
 
 func (p *program) taskStatusCommand() *cobra.Command {

@@ -24,8 +24,10 @@ type Config struct {
 	ResultTTL time.Duration // stem.DefaultResultTTL
 	ParkFor   time.Duration // 24 h: how long a parked task waits while nobody declares its name
 	MaxResult int           // stem.MaxResult
-	Shutdown  Shutdown
-	ScaleTick time.Duration // 2 s: how often pools that change their size are told their backlog
+	// EvidenceTTL is how long evidence of attempts is kept; stem.DefaultDeadTTL.
+	EvidenceTTL time.Duration
+	Shutdown    Shutdown
+	ScaleTick   time.Duration // 2 s: how often pools that change their size are told their backlog
 
 	// Observe, when not nil, is told of every settlement as it is decided. It must not block.
 	Observe func(Event)
@@ -115,6 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 10*time.Second)
 	c.ResultTTL = cmp.Or(c.ResultTTL, stem.DefaultResultTTL)
 	c.ParkFor = cmp.Or(c.ParkFor, 24*time.Hour)
+	c.EvidenceTTL = cmp.Or(c.EvidenceTTL, stem.DefaultDeadTTL)
 	c.MaxResult = cmp.Or(c.MaxResult, stem.MaxResult)
 	c.ScaleTick = cmp.Or(c.ScaleTick, 2*time.Second)
 	c.Shutdown.Warm = cmp.Or(c.Shutdown.Warm, 150*time.Second)

@@ -26,6 +26,7 @@ type attempt struct {
 	early       bool      // acknowledged before it ran
 	revoked     *stem.Revocation
 	progress    *plugin.Progress // latest, not yet saved
+	reported    *plugin.Progress // latest
 }
 
 // inflight is every claim this daemon holds.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/plugin"
 )
 
 // sayRunning writes that attempts start, where the store does not see it from its queues. It is for people: when it can not
@@ -28,6 +29,15 @@ func (w *Worker) writeStatuses(writes []stem.StatusWrite) ([]struct{}, error) {
 // progressEvery is the time between two progress reports of a task that are kept.
 const progressEvery = time.Second
 
+// progressReport is a progress report as it is kept.
+func progressReport(p *plugin.Progress) map[string]any {
+	report := map[string]any{"percent": p.Percent}
+	if len(p.Data) > 0 {
+		report["data"] = p.Data
+	}
+	return report
+}
+
 // progressLoop keeps the latest progress of each attempt in its status, under "progress" of its meta.
 func (w *Worker) progressLoop(ctx context.Context) {
 	for pause(ctx, progressEvery, nil) {
@@ -37,10 +47,7 @@ func (w *Worker) progressLoop(ctx context.Context) {
 			if a.progress == nil || a.over {
 				return
 			}
-			report := map[string]any{"percent": a.progress.Percent}
-			if len(a.progress.Data) > 0 {
-				report["data"] = a.progress.Data
-			}
+			report := progressReport(a.progress)
 			a.progress = nil
 			d := w.decision(a, now)
 			s := d.status(stem.Running)

@@ -48,6 +48,7 @@ func (p *pool) Done(outcomes []plugin.Outcome) {
 		if s.Kind == stem.Done {
 			s.Then = then
 		}
+		p.w.testify(a, o, &s)
 		p.w.settle(a, o, s)
 	}
 	p.signal()
@@ -80,7 +81,7 @@ func (p *pool) Progress(pa plugin.Attempt, progress plugin.Progress) {
 		p.w.inflight.prolong(a, progress.ExtendLease, time.Now())
 	}
 	if progress.Percent != 0 || len(progress.Data) > 0 {
-		a.progress = &progress
+		a.progress, a.reported = &progress, &progress
 	}
 }
 

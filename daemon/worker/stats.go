@@ -26,6 +26,8 @@ type Stats struct {
 
 	// Classes counts attempts that ended other than well, also those that did not count: collateral, drain, swap, lost_lease.
 	Classes map[stem.Class]uint64
+	// OutputsDropped counts attempts whose stderr and stack were dropped for newer ones of the same task name.
+	OutputsDropped uint64
 
 	Running   int // attempts now
 	Settling  int // outcomes on their way to the store
@@ -75,7 +77,7 @@ func (w *Worker) Stats() Stats {
 		Parked: c.parked.Load(), Moved: c.moved.Load(), Renewed: c.renewed.Load(),
 		LeasesLost: w.leasesLost.Load(), Unwritten: uint64(w.settler.abandoned.Load()), Settling: int(w.settler.waiting.Load()),
 	}
-	s.Classes = w.classes.snapshot()
+	s.Classes, s.OutputsDropped = w.classes.snapshot(), w.outputs.count()
 	w.deletedMu.Lock()
 	s.Deleted = w.deleted
 	w.deletedMu.Unlock()

@@ -41,6 +41,7 @@ type Worker struct {
 	classes    classCounts
 	deletedMu  sync.Mutex
 	deleted    stem.Maintained // what was past its retention
+	outputs    outputs
 	leasesLost atomic.Uint64
 	lastClaim  atomic.Int64 // UnixNano
 

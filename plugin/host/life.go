@@ -21,6 +21,7 @@ const (
 // serve lets a ready process work until it is dead, and reports the ends of all it held. When ctx ends it drains the process:
 // cancel and recall, wait for Config.Grace, kill. It returns how the process died.
 func (p *process) serve(ctx context.Context) death {
+	p.notePeak() // one that dies soon may leave no other figure
 	drained := false
 	select {
 	case <-p.child.dead:

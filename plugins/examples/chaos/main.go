@@ -34,6 +34,9 @@ func newPlugin() *sdk.Plugin {
 		os.Exit(a.Code)
 		return "", nil
 	})
+	sdk.Handle(p, jobs.Crash, func(context.Context, jobs.Args) (string, error) {
+		return "", syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	})
 	sdk.Handle(p, jobs.Spin, spin)
 	sdk.Handle(p, jobs.Leak, hoard.leak)
 	sdk.Handle(p, jobs.Fork, fork)

@@ -13,7 +13,7 @@ import (
 	"github.com/stemd/stem/plugins/examples/chaos/jobs"
 )
 
-// What ends or blocks its process (exit, spin) is tested where there is one to lose: with stemd.
+// What ends or blocks its process (exit, crash, spin) is tested where there is one to lose: with stemd.
 func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 	store := stemtest.StartWire(t, newPlugin())
 	client := stem.NewClient(store)
@@ -57,7 +57,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 
 func TestEveryTaskIsDescribed(t *testing.T) {
 	m := sdk.NewMux(newPlugin(), nil, 1).Manifest()
-	if len(m.Tasks) != 12 {
+	if len(m.Tasks) != 13 {
 		t.Errorf("%d tasks", len(m.Tasks))
 	}
 	for _, task := range m.Tasks {

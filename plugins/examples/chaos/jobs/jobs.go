@@ -30,6 +30,7 @@ var (
 	Fail   = define("fail", "return an error")
 	Panic  = define("panic", "panic")
 	Exit   = define("exit", "end the process with a status")
+	Crash  = define("crash", "die by a signal")
 	Spin   = define("spin", "burn CPU for ms (0: for ever), deaf to cancellation")
 	Leak   = define("leak", "keep bytes of memory, and go on for ms")
 	Fork   = define("fork", "start a child process that sleeps for ms and outlives the task")
