@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -134,7 +135,13 @@ func (r *Redis) Ready(ctx context.Context) error {
 	if r.external != "" {
 		return poll(ctx, ping)
 	}
-	return r.process.until(ctx, ping)
+	return r.process.until(ctx, func() error {
+		conn, err := net.Dial("tcp", r.Addr) // the client would log that nobody listens yet
+		if err != nil {
+			return err
+		}
+		return errors.Join(conn.Close(), ping())
+	})
 }
 
 // Kill is kill -9.
