@@ -124,7 +124,11 @@ func (r *runner) Cancel(id string, epoch stem.Epoch, why string, force bool) {
 		cause := errors.New(why)
 		if force {
 			cause = errKilled
-			close(r.kills[attemptKey{id, epoch}])
+			select {
+			case <-r.kills[attemptKey{id, epoch}]: // killed before: it may be told again
+			default:
+				close(r.kills[attemptKey{id, epoch}])
+			}
 		}
 		cancel(cause)
 	}
