@@ -43,7 +43,7 @@ type Entry struct {
 	Seq     uint64
 	Started time.Time
 	State   State
-	CPU     time.Duration // of the process, at the start; 0: not known
+	CPU     time.Duration // of the process, at the start, when it has one slot; 0: not known
 }
 
 // Register is a process's view of its own register. Begin and End of different slots may be called concurrently; a slot belongs
@@ -112,7 +112,9 @@ func (r *Register) Begin(slot int, seq uint64, started time.Time) {
 	s := &r.slots[slot]
 	atomic.StoreUint64(&s.seq, seq)
 	atomic.StoreInt64(&s.started, started.UnixMicro())
-	atomic.StoreUint64(&s.cpu, processCPU())
+	if len(r.slots) == 1 { // among several it would be everybody's, and it costs a system call
+		atomic.StoreUint64(&s.cpu, processCPU())
+	}
 	atomic.StoreUint64(&s.state, uint64(Running))
 }
 
