@@ -23,24 +23,34 @@ NOW = tonumber(NOWS)
 -- int writes a number for a command: much faster than what call does by itself.
 local function int(n) return string.format('%d', n) end
 
--- Epochs and record versions rise over the whole namespace, so none is ever used twice, whatever was deleted since.
-local E
+-- Epochs and record versions rise over the whole namespace, so none is ever used twice, whatever was deleted since. Arrivals are
+-- numbered over the whole namespace too.
+local E, SEQ
+local raised, numbered = false, false
+local function counters()
+  local c = call('HMGET', META, 'epoch', 'seq')
+  E, SEQ = tonumber(c[1] or 0), tonumber(c[2] or 0)
+end
 local function rise(previous)
-  E = max((E or tonumber(call('HGET', META, 'epoch') or 0)) + 1, previous + 1, NOW)
+  if not E then counters() end
+  E, raised = max(E + 1, previous + 1, NOW), true
   return E
 end
-
--- Arrivals are numbered over the whole namespace too.
-local SEQ
 local function arrival()
-  SEQ = (SEQ or tonumber(call('HGET', META, 'seq') or 0)) + 1
+  if not SEQ then counters() end
+  SEQ, numbered = SEQ + 1, true
   return SEQ
 end
 
 -- done writes the counters back; whoever raised one calls it last.
 local function done()
-  if E then call('HSET', META, 'epoch', int(E)) end
-  if SEQ then call('HSET', META, 'seq', int(SEQ)) end
+  if raised and numbered then
+    call('HSET', META, 'epoch', int(E), 'seq', int(SEQ))
+  elseif raised then
+    call('HSET', META, 'epoch', int(E))
+  elseif numbered then
+    call('HSET', META, 'seq', int(SEQ))
+  end
 end
 
 local function ring(q) call('ZADD', bell(q), 0, 'r') end

@@ -2,7 +2,8 @@
 local n = (#ARGV - 1) / 2
 local ids, out = {}, {}
 for i = 1, n do ids[i] = ARGV[2 * i] end
-local known, remembered = call('ZMSCORE', RECENT, unpack(ids)), call('ZMSCORE', SEEN, unpack(ids))
+local known = call('ZMSCORE', RECENT, unpack(ids))
+local remembered = call('EXISTS', SEEN) == 1 and call('ZMSCORE', SEEN, unpack(ids)) or {}
 
 -- Those of whom nothing is known go together, the others one by one, in the order given.
 local mine = {}
