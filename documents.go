@@ -42,7 +42,8 @@ type HeartbeatPool struct {
 	Pids     []int  `json:"pids,omitempty"`
 	Restarts int    `json:"restarts"`
 	Inflight int    `json:"inflight"`
-	// Quarantined: it takes no tasks because its plugin does not start or does nothing but die; State says why.
+	// Quarantined: it takes no tasks because its plugin does not start or does nothing but die, or because a process of it was killed
+	// and does not die; State says why.
 	Quarantined bool     `json:"quarantined,omitempty"`
 	Limits      []string `json:"limits,omitempty"` // of a process, each with the means that enforces it
 }

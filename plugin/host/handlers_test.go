@@ -166,9 +166,13 @@ func TestFastTasksAreSentAheadAndTakenBackFromBehindASlowOne(t *testing.T) {
 	}
 	// The name is fast, this run is not: those behind it come back, and none is sent behind it again.
 	slow := r.give("sleep 1h", func(a *plugin.Attempt) { a.Name = "echo" })
-	behind := []string{r.give("echo 1"), r.give("echo 2")}
-	for _, id := range behind {
-		wantNotRun(t, r.outcome(t, id), stem.ClassDrain)
+	behind := []plugin.Attempt{
+		{ID: "b1", Name: "echo", Epoch: 1, Queue: "q", Body: []byte("echo 1")},
+		{ID: "b2", Name: "echo", Epoch: 1, Queue: "q", Body: []byte("echo 2")},
+	}
+	r.Start(behind)
+	for _, a := range behind {
+		wantNotRun(t, r.outcome(t, a.ID), stem.ClassDrain)
 	}
 	if r.Free() != 0 {
 		t.Errorf("%d free behind a slow task, want none", r.Free())

@@ -109,11 +109,12 @@ func (p *Pool) died(proc *process, d death) {
 	proc.mu.Unlock()
 	p.mu.Lock()
 	h := &p.crew.health
+	useful := p.useful.Swap(false)
 	n := 0
 	switch {
 	case planned:
 	case d.cause.kind == causeHard || d.cause.kind == causeSilent || d.cause.kind == causeCancel || d.cause.kind == causeMemory:
-	case worked || p.useful.Swap(false) || d.at.Sub(proc.took) >= p.cfg.Restart.MaxDelay:
+	case worked || useful || d.at.Sub(proc.took) >= p.cfg.Restart.MaxDelay:
 		h.barren = 1
 	default:
 		n = h.barren
@@ -129,6 +130,7 @@ func (p *Pool) died(proc *process, d death) {
 	if !planned {
 		p.crew.owed++
 	}
+	p.vacate(proc)
 	p.mu.Unlock()
 	if planned {
 		p.log.Debug("process ended", "pid", d.pid, "how", d.exit)
@@ -154,7 +156,7 @@ func (p *Pool) heal(now time.Time) {
 			h.barren = 1
 		}
 	}
-	if p.quarantined() && now.Before(h.notBefore) {
+	if p.barred() && now.Before(h.notBefore) {
 		if b := stampOf(p.cfg.Command[0]); b != h.stamp && b != (stamp{}) {
 			p.log.Info("a new build is there: trying it")
 			p.pardon(now)
@@ -169,28 +171,38 @@ func (p *Pool) pardon(now time.Time) {
 	h.notBefore, h.stamp = now, stampOf(p.cfg.Command[0])
 }
 
-// Release has a quarantined pool try a process now. Other pools are left alone.
+// Release has a quarantined pool try a process now. Other pools are left alone. A process that does not die is given up: its
+// attempts stay with it, and the pool goes on without it.
 func (p *Pool) Release() {
 	p.mu.Lock()
 	quarantined := p.quarantined()
 	if quarantined {
 		p.pardon(time.Now())
+		for _, proc := range p.crew.undead {
+			p.vacate(proc)
+		}
+		p.crew.undead = nil
 	}
 	p.mu.Unlock()
 	if quarantined {
 		p.log.Info("released by hand: trying one process")
+		p.sink.Ready()
 		nudge(p.crew.changed)
 	}
 }
 
-// Quarantined says whether the pool takes nothing because its plugin does not start or does nothing but die.
+// Quarantined says whether the pool takes nothing because its plugin does not start or does nothing but die, or because one of its
+// processes was killed and does not die.
 func (p *Pool) Quarantined() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.quarantined()
 }
 
-func (p *Pool) quarantined() bool { return len(p.ready) == 0 && p.crew.health.ailing(p.cfg.Restart) }
+func (p *Pool) quarantined() bool { return len(p.crew.undead) > 0 || p.barred() }
+
+// barred is the quarantine for the record of starts and deaths.
+func (p *Pool) barred() bool { return len(p.ready) == 0 && p.crew.health.ailing(p.cfg.Restart) }
 
 // sayQuarantined logs the beginning of a quarantine.
 func (p *Pool) sayQuarantined(n int) {

@@ -12,8 +12,8 @@ const (
 	// linger is how long a process whose session has ended may take to exit by itself: one that crashed is already on its way,
 	// and killing it would hide how it died.
 	linger = time.Second
-	// undead is when a kill that has no effect becomes an alarm.
-	undead = time.Minute
+	// killPatience is when a kill that has no effect becomes an alarm, and the pool is quarantined.
+	killPatience = time.Minute
 	// lastFrames is how long frames of a dead process are awaited: they are in the socket already, or a grandchild holds it.
 	lastFrames = 250 * time.Millisecond
 )
@@ -57,7 +57,8 @@ func (p *process) serve(ctx context.Context) death {
 	return d
 }
 
-// awaitDeath returns when the process is dead, killing it if it outlives its session.
+// awaitDeath returns when the process is dead, killing it if it outlives its session. However long that takes, what the process
+// holds is not reported before: it may be running still.
 func (p *process) awaitDeath(drained bool) {
 	p.mu.Lock()
 	p.closed = true
@@ -78,13 +79,18 @@ func (p *process) awaitDeath(drained bool) {
 		}
 		p.kill(why)
 	}
+	p.awaitKilled()
+}
+
+// awaitKilled returns when a process that was killed is dead, and raises the alarm while it is not.
+func (p *process) awaitKilled() {
 	for {
 		select {
 		case <-p.child.dead:
+			p.pool.yielded(p)
 			return
-		case <-time.After(undead):
-			p.pool.log.Error("a killed process does not die; its tasks stay leased until it does",
-				"pid", p.child.id.Pid, "since", undead)
+		case <-time.After(p.pool.killPatience):
+			p.pool.defied(p)
 		}
 	}
 }
@@ -139,7 +145,7 @@ func (p *process) takeAll() []*held {
 func (p *process) abandon() {
 	p.child.kill()
 	if p.child.started() {
-		<-p.child.dead
+		p.awaitKilled()
 	}
 	if p.cancel != nil {
 		p.cancel()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stemd/stem"
@@ -27,9 +28,12 @@ type Pool struct {
 	groups *Groups   // nil: there are none, or no limit needs them
 	// mechanisms says how each limit is enforced.
 	mechanisms []string
-	waiting    waiting
-	useful     atomic.Bool // an attempt ended since the last death
-	short      atomic.Bool // its plugin does not start: processes go on beyond Recycle.Tasks
+	// killPatience is how long a killed process may take to die.
+	killPatience time.Duration
+
+	waiting waiting
+	useful  atomic.Bool // an attempt ended since the last death
+	short   atomic.Bool // its plugin does not start: processes go on beyond Recycle.Tasks
 
 	// Set by Run before any process.
 	dir     *directory
@@ -49,7 +53,7 @@ func New(cfg Config, sink plugin.Sink, log hclog.Logger) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, sink: sink, log: log.With("pool", cfg.Name), speeds: newSpeeds()}
+	p := &Pool{cfg: cfg, sink: sink, log: log.With("pool", cfg.Name), speeds: newSpeeds(), killPatience: killPatience}
 	if p.user, err = cfg.Limits.identify(); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", cfg.Name, err)
 	}
@@ -101,8 +105,11 @@ func (p *Pool) Manifest() plugin.Manifest {
 }
 
 // Free counts slots and, where attempts run fast, places to send ahead to, over the processes that are ready. A pool that may be
-// empty and is takes as much as one process runs: the first attempt starts it.
+// empty and is takes as much as one process runs: the first attempt starts it. A quarantined pool takes nothing.
 func (p *Pool) Free() int {
+	if p.Quarantined() {
+		return 0
+	}
 	if len(p.processes()) == 0 {
 		return p.vacancy()
 	}
@@ -211,11 +218,18 @@ func (p *Pool) join(proc *process) {
 	p.sink.Ready()
 }
 
+// leave takes a process out of the pool. The place of one that was not retired stays taken until died has judged its end: what
+// came of it decides when the next may start.
 func (p *Pool) leave(proc *process) {
+	planned := proc.isRetired()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	same := func(other *process) bool { return other == proc }
 	proc.gone = true
+	if !planned {
+		proc.dying = true
+		p.crew.dying++
+	}
 	p.ready = slices.DeleteFunc(slices.Clone(p.ready), same)
 	p.crew.spares = slices.DeleteFunc(p.crew.spares, same)
 	nudge(p.crew.changed)

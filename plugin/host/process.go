@@ -53,6 +53,8 @@ type process struct {
 	build   *build    // nil: its program could not be read
 	group   *group    // its cgroup; nil: none
 	gone    bool      // it takes nothing any more; guarded by the pool's lock
+	dying   bool      // it is one of crew.dying; likewise
+	defied  bool      // it was killed, and was not dead after killPatience; likewise
 	took    time.Time // since when it is ready; likewise
 
 	lifetime time.Duration // 0: no bound

@@ -37,6 +37,8 @@ func (p *Pool) state() string {
 	switch {
 	case p.stopping:
 		return "stopping"
+	case len(p.crew.undead) > 0:
+		return fmt.Sprintf("quarantined: %s; until it is dead, or: stem plugin release %s", p.undying(), p.cfg.Plugin)
 	case p.quarantined():
 		return fmt.Sprintf("quarantined: %s; next try at %s, or now: stem plugin release %s",
 			h.what, h.notBefore.Format(time.TimeOnly), p.cfg.Plugin)

@@ -24,7 +24,9 @@ type crew struct {
 	known    int        // backlog last told; -1: none
 	starting int        // launches under way
 	spares   []*process // ready, taking nothing yet
+	dying    int        // processes that fell out and whose end is not judged yet: until then nobody takes their place
 	owed     int        // deaths that are not made up for
+	undead   []*process // killed long ago and not dead: while there are any the pool is quarantined
 	restarts int
 	health   health
 	changed  chan struct{} // something for manage
@@ -133,8 +135,8 @@ func (p *Pool) plan(now time.Time) (out plan) {
 		out.retire = append(out.retire, c.spares[0])
 		c.spares = c.spares[1:]
 	}
-	lacking := target + renew + spare - serving - len(c.spares) - c.starting
-	if lacking > 0 {
+	lacking := target + renew + spare - serving - len(c.spares) - c.starting - c.dying
+	if lacking > 0 && len(c.undead) == 0 {
 		if wait := c.health.notBefore.Sub(now); wait > 0 {
 			out.again = min(out.again, wait)
 		} else {

@@ -33,7 +33,7 @@ func (w *waiting) take() []plugin.Attempt {
 // and in those whose plugin does not start.
 func (p *Pool) vacancy() int {
 	p.mu.Lock()
-	may := p.rules.Min == 0 && len(p.ready) == 0 && !p.crew.health.ill() && !p.stopping && p.manifest.Name != ""
+	may := p.rules.Min == 0 && len(p.ready) == 0 && !p.crew.health.ill() && len(p.crew.undead) == 0 && !p.stopping && p.manifest.Name != ""
 	p.mu.Unlock()
 	if !may {
 		return 0
