@@ -51,7 +51,7 @@ type Evidence struct {
 	EndedAt   time.Time         `json:"endedAt,omitzero"`     // after a kill: confirmed dead
 	ExitCode  *int              `json:"exitCode,omitempty"`   // the process exited by itself
 	Signal    string            `json:"signal,omitempty"`     // the process died of it
-	OOM       bool              `json:"oom,omitempty"`        // the kernel killed it for memory
+	OOM       bool              `json:"oom,omitempty"`        // it was killed for memory, by the kernel or its daemon
 	PeakRSS   int64             `json:"peakRss,omitempty"`    // bytes; of the process since its start
 	CPU       float64           `json:"cpuSeconds,omitempty"` // of the attempt; 0: not known
 	Shared    bool              `json:"shared,omitempty"`     // the process ran other attempts at the same time

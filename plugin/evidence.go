@@ -10,7 +10,7 @@ type Evidence struct {
 	// ExitCode and Signal say how the process died by itself or by somebody else's hand; neither: it lives, or the runner killed it.
 	ExitCode *int
 	Signal   string
-	OOM      bool      // the kernel killed it for memory
+	OOM      bool      // it was killed for memory, by the kernel or the runner
 	Killed   time.Time // when the runner sent the kill
 	PeakRSS  int64     // bytes, of the process so far
 	// CPU is what the process used during the attempt, when it ran nothing else.

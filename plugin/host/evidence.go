@@ -88,7 +88,7 @@ func (p *process) witness(outcomes []plugin.Outcome, failures []failure) {
 
 // evidence begins with what holds for all attempts of the process.
 func (p *process) evidence() *plugin.Evidence {
-	return &plugin.Evidence{Version: p.manifest.Version, SHA256: p.build.sum(), Shared: p.slots > 1}
+	return &plugin.Evidence{Version: p.manifest.Version, SHA256: p.build.sum(), Shared: p.slots > 1, Limits: p.pool.limitsInForce()}
 }
 
 // cpuSince is what a process used between the start of the attempt that e is about and a later count; 0: not known.

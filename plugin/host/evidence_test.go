@@ -126,3 +126,18 @@ func TestASilentHandlerIsKilledAndOneThatGivesSignsOfLifeIsNot(t *testing.T) {
 		t.Errorf("a handler faster than that needs no heartbeat: %+v", o)
 	}
 }
+
+func TestAKillForMemoryIsToldWithTheLimitsInForce(t *testing.T) {
+	r := up(t, "", func(c *host.Config) { c.Limits = host.Limits{Memory: 200 << 20, Files: 128, CPU: 1} })
+	o := r.run("hoard 300 3600000")
+	e := evidenceOf(t, o)
+	if o.Error.Class != stem.ClassOOM || !e.OOM || e.Killed.IsZero() {
+		t.Errorf("evidence %+v, error %+v", e, o.Error)
+	}
+	if len(e.Limits) != 2 || e.Limits["memory"] != "200 MiB (RSS watch every 100ms)" || e.Limits["files"] != "128 (RLIMIT_NOFILE)" {
+		t.Errorf("limits %q, want those that something enforces", e.Limits)
+	}
+	if e := evidenceOf(t, r.again("error")); e.Limits["files"] == "" || e.OOM {
+		t.Errorf("evidence of a failure that its process survived: %+v", e)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -212,6 +213,22 @@ func (p *Pool) describe() (out []string) {
 	}
 	if l.Umask != nil {
 		say("umask %04o", *l.Umask)
+	}
+	return out
+}
+
+// limitsInForce is what describe says by the names of the limits, without those that nothing enforces.
+func (p *Pool) limitsInForce() map[string]string {
+	out := make(map[string]string, len(p.mechanisms))
+	for _, m := range p.mechanisms {
+		name, how, _ := strings.Cut(m, " ")
+		if value, means, ok := strings.Cut(how, ": "); ok {
+			if strings.HasPrefix(means, "not enforced") {
+				continue
+			}
+			how = value + " (" + means + ")"
+		}
+		out[name] = how
 	}
 	return out
 }
