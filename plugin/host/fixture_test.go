@@ -338,6 +338,10 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		n, _ := time.ParseDuration(arg)
 		time.Sleep(n)
 		return nil
+	case "stuck": // stubborn for an hour, and says that it runs
+		p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq}}})
+		time.Sleep(time.Hour)
+		return nil
 	case "grandchild": // it holds our stdout and stderr and outlives us, unless it is killed with us
 		cmd := exec.Command("/bin/sh", "-c", "sleep 300 & echo $!; wait")
 		if arg == "setsid" {

@@ -70,8 +70,8 @@ func wantClass(t *testing.T, o plugin.Outcome, class stem.Class) {
 func wardRig(t *testing.T) (r *rig, runs, waits string) {
 	t.Helper()
 	r = up(t, "", func(c *host.Config) { c.PerProcess, c.Grace = 4, 100*time.Millisecond })
-	ids := []string{r.give("stubborn 1h"), r.give("stubborn 1h")}
-	r.until(t, "both to run", func() bool { return r.Stats().Inflight == 2 })
+	ids := []string{r.give("stuck"), r.give("stuck")}
+	r.until(t, "both to run", func() bool { return len(r.progress) == 2 })
 	crash := r.give("exit")
 	// The first runs alone and is cancelled, so that the culprit's turn comes.
 	r.until(t, "the suspects", func() bool { return strings.Contains(r.log.String(), "tasks=3") && r.Stats().Up == 1 })
@@ -100,8 +100,8 @@ func TestASuspectThatWaitsCanBeCancelledAndTakenBack(t *testing.T) {
 func TestASuspectWhoseProgramIsGoneIsGivenBack(t *testing.T) {
 	path := copySelf(t)
 	r := up(t, "", func(c *host.Config) { c.Command, c.PerProcess = []string{path}, 4 })
-	a := r.give("stubborn 1h")
-	r.until(t, "it to run", func() bool { return r.Stats().Inflight == 1 })
+	a := r.give("stuck")
+	r.until(t, "it to run", func() bool { return len(r.progress) == 1 })
 	remove(t, path)
 	b := r.give("exit")
 	wantNotRun(t, r.outcome(t, a), stem.ClassDrain)
