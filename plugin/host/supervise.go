@@ -38,6 +38,7 @@ func (p *Pool) manage(ctx context.Context) {
 	defer members.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	looked := time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,6 +47,12 @@ func (p *Pool) manage(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
+		if now.Sub(looked) >= tend {
+			looked = now
+			for _, proc := range p.everyone() {
+				proc.notePeak() // what is counted at its death may say nothing, see peakAtDeath
+			}
+		}
 		plan := p.plan(now)
 		for _, proc := range plan.promote {
 			p.join(proc)
