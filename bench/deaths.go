@@ -40,13 +40,13 @@ func (d *deaths) Enqueue(context.Context, plugin.Attempt, []plugin.NewTask) ([]s
 }
 
 // dying runs one chaos task at a time in a pool of one process, n times, and measures each round in milliseconds.
-func dying(ctx context.Context, s setting, n int, round func(p *host.Pool, d *deaths, start func(name, body string, hard time.Duration)) (float64, error)) (result, error) {
+func dying(ctx context.Context, s setting, spares, n int, round func(p *host.Pool, d *deaths, start func(name, body string, hard time.Duration)) (float64, error)) (result, error) {
 	if s.n > 0 {
 		n = s.n
 	}
 	d := &deaths{done: make(chan plugin.Outcome, 1), ready: make(chan struct{}, 1)}
 	pool, err := host.New(host.Config{
-		Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")}, Dir: s.dir, Processes: host.Processes{Min: 1, Max: 1},
+		Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")}, Dir: s.dir, Processes: host.Processes{Min: 1, Max: 1, Spare: spares},
 	}, d, hclog.NewNullLogger())
 	if err != nil {
 		return result{}, err
@@ -91,7 +91,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // overLimit is how long after its hard limit a spinning handler is dead, its stacks written before that.
 func overLimit(ctx context.Context, s setting) (result, error) {
 	const limit = 20 * time.Millisecond
-	return dying(ctx, s, 200, func(_ *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
+	return dying(ctx, s, 0, 200, func(_ *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
 		start("chaos.spin", "{}", limit)
 		o := <-d.done
 		if o.Error == nil || o.Error.Class != stem.ClassTimeout {
@@ -103,7 +103,7 @@ func overLimit(ctx context.Context, s setting) (result, error) {
 
 // noticed is how long after a SIGKILL from outside the end of the attempt is reported.
 func noticed(ctx context.Context, s setting) (result, error) {
-	return dying(ctx, s, 200, func(p *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
+	return dying(ctx, s, 0, 200, func(p *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
 		start("chaos.noop", "{}", 0) // so that its death is not one in a row
 		<-d.done
 		start("chaos.ignore", `{"ms":60000}`, 0)
@@ -117,13 +117,18 @@ func noticed(ctx context.Context, s setting) (result, error) {
 	})
 }
 
-// respawned is how long after the report of a death the next task starts.
-func respawned(ctx context.Context, s setting) (result, error) {
-	return dying(ctx, s, 200, func(_ *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
-		start("chaos.exit", `{"code":3}`, 0)
-		dead := (<-d.done).Finished
-		start("chaos.noop", "{}", 0)
-		o := <-d.done
-		return millis(o.Started.Sub(dead)), nil
-	})
+// replaced is how long after a death the next task starts, in a new process or, with spares, in one of these.
+func replaced(spares int) func(context.Context, setting) (result, error) {
+	return func(ctx context.Context, s setting) (result, error) {
+		return dying(ctx, s, spares, 200, func(p *host.Pool, d *deaths, start func(string, string, time.Duration)) (float64, error) {
+			for p.Stats().Spares < spares {
+				time.Sleep(time.Millisecond)
+			}
+			start("chaos.exit", `{"code":3}`, 0)
+			dead := (<-d.done).Finished
+			start("chaos.noop", "{}", 0)
+			o := <-d.done
+			return millis(o.Started.Sub(dead)), nil
+		})
+	}
 }
