@@ -26,7 +26,6 @@ const (
 type flooded struct {
 	N        int
 	P50, P99 float64
-	Max      float64
 }
 
 // sqliteCrowd has a daemon, three producers that enqueue one by one as fast as they can, and the command line work on one file for
@@ -128,6 +127,5 @@ func flooder(ctx context.Context, url string, seconds int) (err error) {
 	}
 	f := flooded{N: len(took)}
 	f.P50, f.P99 = percentiles(took)
-	f.Max = took[len(took)-1]
 	return json.NewEncoder(os.Stdout).Encode(f)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
@@ -50,6 +51,9 @@ func (d *db) explain(err error) error {
 			return fmt.Errorf("%s: %w: %s: %w", d.info, known.kind, known.advice, err)
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%s: nobody listens there, is Redis running? %w", d.info, err)
 	}
 	if advice := d.adviseTLS(err); advice != "" {
 		return fmt.Errorf("%s: %s: %w", d.info, advice, err)

@@ -101,7 +101,7 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 		{"TLS where there is none", strings.Replace(plain.URL(), "redis://", "rediss://", 1), stem.TLS{CA: certs.CA}, "or redis://"},
 		{"none where there is TLS", strings.Replace(withTLS.URL(), "rediss://", "redis://", 1), stem.TLS{}, "use rediss://"},
 		{"a file that is not there", withTLS.URL(), stem.TLS{CA: "/nonexistent.pem"}, "/nonexistent.pem"},
-		{"nobody there", "redis://127.0.0.1:1", stem.TLS{}, "connection refused"},
+		{"nobody there", "redis://127.0.0.1:1", stem.TLS{}, "nobody listens there, is Redis running? dial tcp 127.0.0.1:1: connect: connection refused"},
 	} {
 		store, err := redis.Open(t.Context(), c.url, stem.WithTLS(c.tls))
 		if err == nil {
