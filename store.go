@@ -6,7 +6,7 @@ import (
 )
 
 // Store is what an adapter's Open returns: the three ports, and Bus where there is one. Capabilities are asserted on the
-// fields (Inspector and Maintainer on Broker).
+// fields (Inspector, Maintainer, Takeover and Limiter on Broker).
 type Store struct {
 	Broker  Broker
 	Results Results
@@ -58,6 +58,7 @@ type Maintained struct {
 	SeenIDs     int  `json:"ids"`
 	Groups      int  `json:"groups"`
 	Events      int  `json:"events"` // broadcasts that their subscribers did not read
+	Limits      int  `json:"limits"` // keys of the limiter that have rested, where they do not go by themselves
 	More        bool `json:"-"`
 }
 
@@ -65,7 +66,7 @@ type Maintained struct {
 func (m Maintained) Add(later Maintained) Maintained {
 	return Maintained{
 		Results: m.Results + later.Results, DeadLetters: m.DeadLetters + later.DeadLetters, Records: m.Records + later.Records,
-		SeenIDs: m.SeenIDs + later.SeenIDs, Groups: m.Groups + later.Groups, Events: m.Events + later.Events, More: later.More,
+		SeenIDs: m.SeenIDs + later.SeenIDs, Groups: m.Groups + later.Groups, Events: m.Events + later.Events, Limits: m.Limits + later.Limits, More: later.More,
 	}
 }
 

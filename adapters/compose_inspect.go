@@ -12,6 +12,7 @@ var (
 	_ stem.Inspector  = (*composedBroker)(nil)
 	_ stem.Maintainer = (*composedBroker)(nil)
 	_ stem.Takeover   = (*composedBroker)(nil)
+	_ stem.Limiter    = (*composedBroker)(nil)
 )
 
 func capability[C any](b stem.Broker, op string) (C, error) {
@@ -147,4 +148,13 @@ func (b *composedBroker) ReleaseOwner(ctx context.Context, owner string) (int, e
 		return 0, err
 	}
 	return t.ReleaseOwner(ctx, owner)
+}
+
+// Take implements stem.Limiter.
+func (b *composedBroker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAnswer, error) {
+	l, err := capability[stem.Limiter](b.broker.Broker, "take")
+	if err != nil {
+		return nil, err
+	}
+	return l.Take(ctx, asks...)
 }

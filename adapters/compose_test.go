@@ -9,7 +9,7 @@ import (
 	"github.com/stemd/stem/adapters/memory"
 )
 
-var all = adaptertest.Capabilities{Clock: true, Virtual: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true}
+var all = adaptertest.Capabilities{Clock: true, Virtual: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true}
 
 func open(t *testing.T, opts ...stem.StoreOption) stem.Store {
 	t.Helper()

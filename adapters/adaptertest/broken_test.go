@@ -24,6 +24,7 @@ type broken struct {
 	stem.Inspector
 	stem.Maintainer
 	stem.Takeover
+	stem.Limiter
 	stem.Results
 	stem.Records
 
@@ -40,6 +41,8 @@ type broken struct {
 	replayed  func(stem.Replay) stem.Replay
 	purged    func(int) int
 	deleted   func(stem.Maintained) stem.Maintained
+	limited   func([]stem.RateAsk) []stem.RateAsk
+	granted   func([]stem.RateAnswer) []stem.RateAnswer
 }
 
 // pass gives v to fn when there is one.
@@ -85,6 +88,11 @@ func (b brokenBroker) Purge(ctx context.Context, queue string) (int, error) {
 func (b brokenBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 	m, err := b.Maintainer.Maintain(ctx)
 	return pass(b.deleted, m), err
+}
+
+func (b brokenBroker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAnswer, error) {
+	out, err := b.Limiter.Take(ctx, pass(b.limited, slices.Clone(asks))...)
+	return pass(b.granted, out), err
 }
 
 type brokenResults struct {
@@ -255,6 +263,18 @@ var promises = []struct {
 	{"a run that sleeps is never due", "workflow", "sleeping run", broken{saved: each(func(w *stem.RecordWrite) { w.Record.Due = time.Time{} })}},
 	{"the claim of a run can not be given up", "workflow", "until it is given up", broken{saved: undeleted}},
 	{"a purge says nothing of what it deleted", "inspect", "says how many", broken{purged: func(int) int { return 0 }}},
+	{"all keys are one", "limiter", "independent", broken{limited: each(func(a *stem.RateAsk) { a.Key = "k" })}},
+	{"a burst is forgotten", "limiter", "burst at once", broken{limited: each(func(a *stem.RateAsk) { a.Rate.Burst = 1 })}},
+	{"more is given than the rate", "limiter", "no more than", broken{limited: each(func(a *stem.RateAsk) { a.Rate.Per /= 2 })}},
+	{"all who wait are told the same time", "limiter", "different times", broken{granted: func(as []stem.RateAnswer) []stem.RateAnswer {
+		for i := range as {
+			if i > 0 && !as[i].Granted && !as[i-1].Granted {
+				as[i].Until = as[i-1].Until
+			}
+		}
+		return as
+	}}},
+	{"everything is granted", "limiter", "", broken{granted: each(func(a *stem.RateAnswer) { *a = stem.RateAnswer{Granted: true} })}},
 	{"deletions are not counted", "maintain", "counts each", broken{deleted: func(m stem.Maintained) stem.Maintained { return stem.Maintained{More: m.More} }}},
 }
 
@@ -267,6 +287,7 @@ func openBroken(t *testing.T, which *broken, opts ...stem.StoreOption) stem.Stor
 	b := *which
 	b.Broker, b.Results, b.Records = store.Broker, store.Results, store.Records
 	b.Inspector, b.Maintainer, b.Takeover = store.Broker.(stem.Inspector), store.Broker.(stem.Maintainer), store.Broker.(stem.Takeover)
+	b.Limiter = store.Broker.(stem.Limiter)
 	store.Broker, store.Results, store.Records = brokenBroker{&b}, brokenResults{store.Results, &b}, brokenRecords{store.Records, &b}
 	return store
 }
@@ -280,7 +301,7 @@ func TestBroken(t *testing.T) {
 		}
 	}
 	adaptertest.Run(t, func(t *testing.T, opts ...stem.StoreOption) stem.Store { return openBroken(t, &which, opts...) },
-		adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true})
+		adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true})
 }
 
 func TestABrokenPromiseIsFoundByTheCaseThatNamesIt(t *testing.T) {

@@ -37,6 +37,7 @@ type Capabilities struct {
 	Inspector  bool // of the Broker
 	Maintainer bool // of the Broker
 	Takeover   bool // of the Broker
+	Limiter    bool // of the Broker
 	// Sibling opens another handle on the storage of a store that Open gave, as another process would, perhaps with other
 	// options; nil: the storage belongs to the handle. Run closes the sibling.
 	Sibling func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store
@@ -80,6 +81,7 @@ func suite() map[string][]testCase {
 		"events":    eventCases(),
 		"locks":     lockCases(),
 		"bus":       busCases(),
+		"limiter":   limiterCases(),
 		"crowd":     crowdCases(),
 		"documents": documentCases(),
 		"store":     storeCases(),
@@ -119,6 +121,7 @@ func Run(t *testing.T, open Open, caps Capabilities) {
 func inspector(c Capabilities) bool  { return c.Inspector }
 func maintainer(c Capabilities) bool { return c.Maintainer }
 func takeover(c Capabilities) bool   { return c.Takeover }
+func limiter(c Capabilities) bool    { return c.Limiter }
 func bus(c Capabilities) bool        { return c.Bus }
 func sibling(c Capabilities) bool    { return c.Sibling != nil }
 func settable(c Capabilities) bool   { return c.Clock }
@@ -129,6 +132,7 @@ func storeCases() []testCase {
 			_, inspects := r.store.Broker.(stem.Inspector)
 			_, maintains := r.store.Broker.(stem.Maintainer)
 			_, takesOver := r.store.Broker.(stem.Takeover)
+			_, limits := r.store.Broker.(stem.Limiter)
 			for _, c := range []struct {
 				what           string
 				declared, have bool
@@ -137,6 +141,7 @@ func storeCases() []testCase {
 				{"Inspector", r.caps.Inspector, inspects},
 				{"Maintainer", r.caps.Maintainer, maintains},
 				{"Takeover", r.caps.Takeover, takesOver},
+				{"Limiter", r.caps.Limiter, limits},
 			} {
 				if c.declared != c.have {
 					r.Errorf("%s: declared %t, present %t", c.what, c.declared, c.have)

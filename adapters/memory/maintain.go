@@ -55,8 +55,12 @@ func (b *broker) Maintain(context.Context) (stem.Maintained, error) {
 	for ; m.Groups < slice && groups(); m.Groups++ {
 		b.dissolve(b.ebbing.top())
 	}
+	limits := func() bool { return b.resting.len() > 0 && b.resting.top().forget <= now.UnixMicro() }
+	for ; m.Limits < slice && limits(); m.Limits++ {
+		delete(b.buckets, b.resting.pop().key)
+	}
 	m.Events = b.forgetEvents(now)
-	m.More = results() || seen() || records() || letters() || groups() || m.Events == slice
+	m.More = results() || seen() || records() || letters() || groups() || limits() || m.Events == slice
 	return m, nil
 }
 

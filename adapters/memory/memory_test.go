@@ -17,7 +17,7 @@ func open(t *testing.T, opts ...stem.StoreOption) stem.Store {
 	return store
 }
 
-var all = adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true}
+var all = adaptertest.Capabilities{Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true}
 
 func TestContract(t *testing.T) { adaptertest.Run(t, open, all) }
 

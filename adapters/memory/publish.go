@@ -16,6 +16,7 @@ var (
 	_ stem.Inspector  = (*broker)(nil)
 	_ stem.Maintainer = (*broker)(nil)
 	_ stem.Takeover   = (*broker)(nil)
+	_ stem.Limiter    = (*broker)(nil)
 )
 
 // Publish implements stem.Broker.

@@ -60,21 +60,24 @@ type core struct {
 	keys    map[string]*reservation // unique keys
 	lapsing heap[*reservation]      // by the end of their reservation
 	groups  map[string]*group
-	ebbing  heap[*group] // by expiry
+	ebbing  heap[*group]       // by expiry
+	buckets map[string]*bucket // of the limiter
+	resting heap[*bucket]      // by when they may be forgotten
 }
 
 func newCore(opts stem.StoreOptions) *core {
 	return &core{
 		opts: opts, done: make(chan struct{}),
 		queues: map[string]*queue{}, entries: map[string]*entry{}, shelves: map[string]*shelf{}, topics: map[string][]*subscription{},
-		keys: map[string]*reservation{}, groups: map[string]*group{},
+		keys: map[string]*reservation{}, groups: map[string]*group{}, buckets: map[string]*bucket{},
 		expiry: heap[*entry]{less: func(a, b *entry) bool { return a.expires.Before(b.expires) }, at: func(e *entry) *int { return &e.expiryAt }},
 		seen:   heap[*entry]{less: func(a, b *entry) bool { return a.seenUntil.Before(b.seenUntil) }, at: func(e *entry) *int { return &e.seenAt }},
 		lapsing: heap[*reservation]{
 			less: func(a, b *reservation) bool { return a.until.Before(b.until) }, at: func(r *reservation) *int { return &r.at },
 		},
-		ebbing: heap[*group]{less: func(a, b *group) bool { return a.expires.Before(b.expires) }, at: func(g *group) *int { return &g.at }},
-		stale:  heap[*record]{less: func(a, b *record) bool { return a.Expires.Before(b.Expires) }, at: func(r *record) *int { return &r.staleAt }},
+		ebbing:  heap[*group]{less: func(a, b *group) bool { return a.expires.Before(b.expires) }, at: func(g *group) *int { return &g.at }},
+		resting: heap[*bucket]{less: func(a, b *bucket) bool { return a.forget < b.forget }, at: func(b *bucket) *int { return &b.at }},
+		stale:   heap[*record]{less: func(a, b *record) bool { return a.Expires.Before(b.Expires) }, at: func(r *record) *int { return &r.staleAt }},
 	}
 }
 

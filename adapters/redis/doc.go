@@ -15,6 +15,7 @@
 //	dead, deaths, deadcount      dead letters, in the order of death, and how many each queue has
 //	records, recordindex, stale  records, their lists in the order of version and due time, when they expire
 //	groups, groupdata, members, ebb   groups: counts; members and callback; each member's end; when they expire
+//	stem{l:KEY}                  strings: a key of the limiter; it expires by itself
 //	queues, watched, meta        names of queues, ids that somebody watches, counters
 //
 // Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back

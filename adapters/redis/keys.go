@@ -36,6 +36,10 @@ func newKeys(namespace string) keys {
 
 func (k keys) key(name string) string { return k.prefix + name }
 
+// limit is a key of the limiter. Its own name is what decides about its node; what is before the first brace is the namespace, which has
+// none, so that no two of different namespaces are the same.
+func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{l:" + key + "}" }
+
 // of a queue, see lua/base.lua.
 func (k keys) ready(queue string) string   { return k.prefix + "q:" + queue + ":r" }
 func (k keys) delayed(queue string) string { return k.prefix + "q:" + queue + ":d" }

@@ -42,6 +42,7 @@ func newScripts(say string) scripts {
 		}
 		out[name] = redis.NewScript(strings.Join(append(src, read(name)), "\n"))
 	}
+	out["take"] = redis.NewScript(read("take")) // of a key by itself
 	return out
 }
 

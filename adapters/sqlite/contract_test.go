@@ -10,7 +10,7 @@ import (
 )
 
 var capabilities = adaptertest.Capabilities{
-	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true,
+	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true,
 	Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
 		return open(t, of.Info.URL, opts...)
 	},

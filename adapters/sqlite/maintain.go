@@ -35,6 +35,7 @@ func (b *broker) Maintain(ctx context.Context) (stem.Maintained, error) {
 			{"DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE expires > 0 AND expires <= ? AND ns = ? LIMIT ?)", tx.us, &m.Records},
 			{"DELETE FROM seen WHERE (ns, id) IN (SELECT ns, id FROM seen WHERE until <= ? AND ns = ? LIMIT ?)", tx.us, &m.SeenIDs},
 			{"DELETE FROM uniques WHERE (ns, key) IN (SELECT ns, key FROM uniques WHERE until <= ? AND ns = ? LIMIT ?)", tx.us, &lapsed},
+			{"DELETE FROM buckets WHERE (ns, key) IN (SELECT ns, key FROM buckets WHERE forget <= ? AND ns = ? LIMIT ?)", tx.us, &m.Limits},
 			{"DELETE FROM hints WHERE seq IN (SELECT seq FROM hints WHERE at <= ? AND ns = ? LIMIT ?)", tx.us - hintTTL.Microseconds(), &hints},
 		} {
 			n, err := tx.change(t.query, t.until, b.ns, maintainSlice)

@@ -9,7 +9,7 @@ import (
 var schemas embed.FS
 
 // schemaVersion is that of the last file in schema: N.sql brings a file from version N-1 to N. They are never edited.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // migrate brings the schema up to date within the transaction, so of several processes that open a new file one does it.
 func (tx *tx) migrate() error {

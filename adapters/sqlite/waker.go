@@ -18,7 +18,8 @@ const (
 	ofTasks   news = 1 << iota // something may be there to claim
 	ofResults                  // a status has changed
 	ofHints                    // a hint was sent
-	ofAll     = ofTasks | ofResults | ofHints
+	ofNobody  news = 0
+	ofAll          = ofTasks | ofResults | ofHints
 )
 
 // waker wakes what waits in this process when this or another process has written. The directory is watched, not the -wal file:
