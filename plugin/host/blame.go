@@ -56,6 +56,7 @@ type death struct {
 	dump    string         // stacks of its goroutines before the kill; empty: none
 	at      time.Time
 	drained bool // it was asked to end
+	tasks   bool // an attempt ran in it, or had just returned
 	// entries is the register, nil when the plugin keeps none.
 	entries map[uint64]register.Entry
 }

@@ -58,7 +58,9 @@ type Processes struct {
 type Restart struct {
 	Delay    time.Duration // first wait; 1 s. A process that had become ready is replaced at once the first time.
 	MaxDelay time.Duration // 30 s
-	Attempts int           // failed starts, or deaths without work, in a row until the pool is quarantined; 5
+	// Attempts is how many failed starts, or deaths between which nothing was done, in a row until the pool is quarantined; 5. A death
+	// by a task counts as a tenth of one, and delays nothing.
+	Attempts int
 }
 
 // withDefaults fills in what was left zero and checks the rest, without looking at the system.

@@ -67,13 +67,13 @@ func TestASignalIsNamed(t *testing.T) {
 }
 
 func TestAKillAtTheHardLimitLeavesStacksAndItsTime(t *testing.T) {
-	r := up(t, "", nil)
-	o := r.run("burn 1h", hard(150*time.Millisecond))
+	r := up(t, "", nil, (*host.Pool).Patient)
+	o := r.run("burn 1h", hard(time.Second))
 	e := evidenceOf(t, o)
 	if !strings.Contains(e.Stack, "goroutine ") || strings.Contains(e.Stderr, "goroutine ") {
 		t.Errorf("stack %q, stderr %q", e.Stack, e.Stderr)
 	}
-	if e.Killed.Before(o.Started.Add(150*time.Millisecond)) || o.Finished.Before(e.Killed) {
+	if e.Killed.Before(o.Started.Add(time.Second)) || o.Finished.Before(e.Killed) {
 		t.Errorf("started %v, killed %v, dead %v", o.Started, e.Killed, o.Finished)
 	}
 	if e.ExitCode != nil || o.Error.ExitCode != nil || o.Error.Signal != "" {
@@ -97,9 +97,9 @@ func TestAnErrorOfALivingProcessHasASmallRecord(t *testing.T) {
 }
 
 func TestOfASharedProcessNobodyKnowsWhoUsedWhat(t *testing.T) {
-	r := up(t, "", func(c *host.Config) { c.PerProcess = 4 })
-	other := r.give("sleep 1h")
-	r.until(t, "the other runs", func() bool { return r.Stats().Inflight == 1 })
+	r := up(t, "", func(c *host.Config) { c.PerProcess = 4 }, (*host.Pool).Patient)
+	other := r.give("stuck")
+	r.until(t, "the other runs", func() bool { return len(r.progress) == 1 })
 	o := r.run("spin", hard(100*time.Millisecond))
 	if e := evidenceOf(t, o); !e.Shared || e.CPU != 0 || e.PeakRSS == 0 || e.Stack == "" {
 		t.Errorf("evidence %+v", e)
@@ -111,13 +111,13 @@ func TestOfASharedProcessNobodyKnowsWhoUsedWhat(t *testing.T) {
 }
 
 func TestASilentHandlerIsKilledAndOneThatGivesSignsOfLifeIsNot(t *testing.T) {
-	r := up(t, "", nil)
-	beat := func(a *plugin.Attempt) { a.Heartbeat = 500 * time.Millisecond }
+	r := up(t, "", nil, (*host.Pool).Patient)
+	beat := func(a *plugin.Attempt) { a.Heartbeat = 1500 * time.Millisecond }
 	pid := r.Stats().Pids[0]
-	o := r.run("alive 1s", beat)
-	wantFailure(t, o, stem.ClassTimeout, "heartbeat_timeout 500ms exceeded: no heartbeat and no progress for ", "killed pid")
-	if o.Error.Type != "HeartbeatTimeout" || o.Finished.Sub(o.Started) < 1500*time.Millisecond || evidenceOf(t, o).Stack == "" {
-		t.Errorf("it was alive for a second: %+v after %v", o.Error, o.Finished.Sub(o.Started))
+	o := r.run("alive 2s", beat)
+	wantFailure(t, o, stem.ClassTimeout, "heartbeat_timeout 1.5s exceeded: no heartbeat and no progress for ", "killed pid")
+	if o.Error.Type != "HeartbeatTimeout" || o.Finished.Sub(o.Started) < 3500*time.Millisecond || evidenceOf(t, o).Stack == "" {
+		t.Errorf("it was alive for two seconds: %+v after %v", o.Error, o.Finished.Sub(o.Started))
 	}
 	gone(t, pid)
 	r.untilUp()

@@ -342,6 +342,13 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq}}})
 		time.Sleep(time.Hour)
 		return nil
+	case "await": // says that it runs, and ends when there is such a file
+		p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq}}})
+		for ; ; time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Stat(arg); err == nil {
+				return nil
+			}
+		}
 	case "grandchild": // it holds our stdout and stderr and outlives us, unless it is killed with us
 		cmd := exec.Command("/bin/sh", "-c", "sleep 300 & echo $!; wait")
 		if arg == "setsid" {
@@ -365,7 +372,7 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		n, next, _ := strings.Cut(arg, " ")
 		burn, _ := time.ParseDuration(n)
 		memory := make([]byte, 48<<20)
-		for i := range memory {
+		for i := 0; i < len(memory); i += os.Getpagesize() {
 			memory[i] = 1
 		}
 		for began := burnt(); burnt()-began < burn; {

@@ -125,15 +125,14 @@ func TestAFullPoolGivesTheRestBackAtOnce(t *testing.T) {
 	if free := r.Free(); free != 2 {
 		t.Fatalf("%d free, want 2: nothing is sent ahead of names never seen", free)
 	}
-	a, b := r.give("sleep 50ms"), r.give("sleep 50ms")
+	ids := []string{r.give("sleep 1h"), r.give("sleep 1h")}
 	if free := r.Free(); free != 0 {
 		t.Errorf("%d free, want none", free)
 	}
 	wantNotRun(t, r.run("echo c"), stem.ClassCollateral)
-	for _, id := range []string{a, b} {
-		if o := r.outcome(t, id); o.Kind != plugin.Success {
-			t.Errorf("got %+v", o)
-		}
+	for _, id := range ids {
+		r.Cancel(id, 1, "cancelled", false)
+		wantFailure(t, r.outcome(t, id), stem.ClassCancelled)
 	}
 }
 
@@ -165,34 +164,33 @@ func TestFastTasksAreSentAheadAndTakenBackFromBehindASlowOne(t *testing.T) {
 		t.Fatalf("%d free after fast runs, want slot and 4 ahead", r.Free())
 	}
 	// The name is fast, this run is not: those behind it come back, and none is sent behind it again.
-	slow := r.give("sleep 1h", func(a *plugin.Attempt) { a.Name = "echo" })
-	behind := []plugin.Attempt{
-		{ID: "b1", Name: "echo", Epoch: 1, Queue: "q", Body: []byte("echo 1")},
-		{ID: "b2", Name: "echo", Epoch: 1, Queue: "q", Body: []byte("echo 2")},
-	}
-	r.Start(behind)
-	for _, a := range behind {
+	batch := []plugin.Attempt{r.attempt("sleep 1h", fast), r.attempt("echo 1"), r.attempt("echo 2")}
+	r.Start(batch)
+	for _, a := range batch[1:] {
 		wantNotRun(t, r.outcome(t, a.ID), stem.ClassDrain)
 	}
 	if r.Free() != 0 {
 		t.Errorf("%d free behind a slow task, want none", r.Free())
 	}
-	r.Cancel(slow, 1, "cancelled", false)
-	r.outcome(t, slow)
+	r.Cancel(batch[0].ID, 1, "cancelled", false)
+	r.outcome(t, batch[0].ID)
 }
 
 func TestRecallGivesBackOnlyWhatHasNotStarted(t *testing.T) {
-	r := up(t, "", func(c *host.Config) { c.SendAhead = 8 })
+	r := up(t, "", func(c *host.Config) { c.SendAhead = 8 }, (*host.Pool).Patient)
 	for range 12 {
 		r.run("echo x")
 	}
-	first := r.give("stubborn 15ms", func(a *plugin.Attempt) { a.Name = "echo" })
-	second := r.give("echo 2")
+	first, second := r.attempt("stuck", fast), r.attempt("echo 2")
+	r.Start([]plugin.Attempt{first, second})
+	r.until(t, "the first to run", func() bool { return len(r.progress) == 1 })
 	r.Recall()
-	wantNotRun(t, r.outcome(t, second), stem.ClassDrain)
-	if o := r.outcome(t, first); o.Kind == plugin.Failure {
-		t.Errorf("got %+v", o)
+	wantNotRun(t, r.outcome(t, second.ID), stem.ClassDrain)
+	if n := r.Stats().Inflight; n != 1 {
+		t.Errorf("%d in flight, want the one that runs", n)
 	}
+	r.Cancel(first.ID, 1, "cancelled", true)
+	wantFailure(t, r.outcome(t, first.ID), stem.ClassCancelled)
 }
 
 func TestAPluginWithoutRegisterGetsNothingAhead(t *testing.T) {

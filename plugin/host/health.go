@@ -15,15 +15,17 @@ import (
 const mostDelay = 20
 
 // health is the record of a pool's starts and deaths. After Restart.Attempts failed starts in a row, or deaths in a row between
-// which nothing was done, the pool is quarantined once no process is left: it takes nothing, and one process at a time is tried,
+// which nothing was done (see verdict), the pool is quarantined once no process is left: it takes nothing, and one process at a time is tried,
 // ever less often. A probe that becomes ready ends the first kind; one that ends an attempt or lives for MaxDelay the second.
 type health struct {
 	failures  int    // starts that failed in a row
-	barren    int    // deaths in a row between which nothing was done
+	barren    int    // deaths in a row between which nothing was done, those by tasks at their weight
+	slain     int    // deaths by tasks among them
 	what      string // the last failure
 	failed    time.Time
 	notBefore time.Time // of the next start
 	stamp     stamp     // of the program that failed
+	told      bool      // that the pool is quarantined
 }
 
 // stamp tells one file at a path from another.
@@ -96,12 +98,12 @@ func (p *Pool) failed(begun time.Time, err error) {
 	if up == 0 {
 		p.sendAway("its plugin does not start")
 	}
-	p.sayQuarantined(n)
+	p.sayQuarantined()
 	nudge(p.crew.changed)
 }
 
-// died notes the death of a process that had become ready. One that had ended an attempt or lived long, or that we killed, is
-// replaced at once; of others the first is.
+// died notes the death of a process that had become ready. One that had ended an attempt or lived long, or that we or a task killed,
+// is replaced at once; of others the first is.
 func (p *Pool) died(proc *process, d death) {
 	now := time.Now()
 	proc.mu.Lock()
@@ -110,17 +112,24 @@ func (p *Pool) died(proc *process, d death) {
 	p.mu.Lock()
 	h := &p.crew.health
 	useful := p.useful.Swap(false)
-	n := 0
+	v := innocent
 	switch {
 	case planned:
 	case d.cause.kind == causeHard || d.cause.kind == causeSilent || d.cause.kind == causeCancel || d.cause.kind == causeMemory:
 	case worked || useful || d.at.Sub(proc.took) >= p.cfg.Restart.MaxDelay:
-		h.barren = 1
+		v = proved
+	case d.tasks:
+		v = tasksDoing
 	default:
-		n = h.barren
-		h.barren++
+		v = unexplained
+	}
+	n := h.judge(v, p.cfg.Restart)
+	if v == unexplained || v == tasksDoing {
 		h.stamp = stampOf(p.cfg.Command[0])
 		h.what = fmt.Sprintf("its processes die (%d times): %s", h.barren, d.last(d.exit))
+		if v == tasksDoing {
+			h.what = fmt.Sprintf("each task kills its process (%d in a row): %s", h.slain, d.last(d.exit))
+		}
 	}
 	var wait time.Duration
 	if n > 0 {
@@ -140,7 +149,7 @@ func (p *Pool) died(proc *process, d death) {
 	if d.dump != "" {
 		p.log.Info("its goroutines before the kill", "pid", d.pid, "stacks", len(d.dump))
 	}
-	p.sayQuarantined(n + 1)
+	p.sayQuarantined()
 	nudge(p.crew.changed)
 }
 
@@ -148,14 +157,15 @@ func (p *Pool) died(proc *process, d death) {
 // holds the lock.
 func (p *Pool) heal(now time.Time) {
 	h := &p.crew.health
-	if h.barren > 0 && p.useful.Load() {
-		h.barren = 1
+	if p.useful.Load() {
+		h.prove()
 	}
 	for _, proc := range p.ready {
-		if h.barren > 1 && now.Sub(proc.took) >= p.cfg.Restart.MaxDelay {
-			h.barren = 1
+		if now.Sub(proc.took) >= p.cfg.Restart.MaxDelay {
+			h.prove()
 		}
 	}
+	h.told = h.told && h.ailing(p.cfg.Restart)
 	if p.barred() && now.Before(h.notBefore) {
 		if b := stampOf(p.cfg.Command[0]); b != h.stamp && b != (stamp{}) {
 			p.log.Info("a new build is there: trying it")
@@ -204,13 +214,18 @@ func (p *Pool) quarantined() bool { return len(p.crew.undead) > 0 || p.barred() 
 // barred is the quarantine for the record of starts and deaths.
 func (p *Pool) barred() bool { return len(p.ready) == 0 && p.crew.health.ailing(p.cfg.Restart) }
 
-// sayQuarantined logs the beginning of a quarantine.
-func (p *Pool) sayQuarantined(n int) {
-	if n != p.cfg.Restart.Attempts || !p.Quarantined() {
+// sayQuarantined logs the beginning of a quarantine, once until the pool has proved itself.
+func (p *Pool) sayQuarantined() {
+	p.mu.Lock()
+	begins := p.barred() && !p.crew.health.told
+	p.crew.health.told = p.crew.health.told || begins
+	state := p.state()
+	p.mu.Unlock()
+	if !begins {
 		return
 	}
 	// Suspects stay: the next process runs one of them, alone, which may end the quarantine.
 	p.giveBack(p.waiting.take(), stem.ClassDrain, "its plugin is quarantined")
 	p.log.Error("quarantined: other plugins go on, this one's queues are not claimed; it is tried again with one process, at once after "+
-		"a new build or: stem plugin release "+p.cfg.Plugin, "state", p.Stats().State)
+		"a new build or: stem plugin release "+p.cfg.Plugin, "state", state)
 }

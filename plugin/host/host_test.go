@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +46,7 @@ type sink struct {
 	outcomes []plugin.Outcome
 	byID     map[string]int
 	progress []plugin.Progress
-	logs     []logged
+	logs     []logged // see lines
 	children []plugin.NewTask
 }
 
@@ -108,6 +109,13 @@ func (s *sink) until(t testing.TB, what string, cond func() bool) {
 	}
 }
 
+// lines is what the plugin has logged and printed; not for conditions of until.
+func (s *sink) lines() []logged {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.logs)
+}
+
 // outcome waits for the end of an attempt.
 func (s *sink) outcome(t testing.TB, id string) plugin.Outcome {
 	t.Helper()
@@ -152,7 +160,7 @@ func (b *buffer) String() string {
 }
 
 // start runs a pool and does not wait for it to be ready. An empty command is the fixture in the given mode.
-func start(t testing.TB, mode string, change func(*host.Config)) *rig {
+func start(t testing.TB, mode string, change func(*host.Config), adjust ...func(*host.Pool)) *rig {
 	t.Helper()
 	cfg := host.Config{
 		Name: "media", Command: []string{os.Args[0], mode}, Dir: shortDir(t), Processes: host.Processes{Max: 1},
@@ -167,6 +175,9 @@ func start(t testing.TB, mode string, change func(*host.Config)) *rig {
 		t.Fatal(err)
 	}
 	r.Pool = pool
+	for _, f := range adjust {
+		f(pool)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- pool.Run(ctx) }()
@@ -202,9 +213,9 @@ func start(t testing.TB, mode string, change func(*host.Config)) *rig {
 }
 
 // up is start, and waits until all processes are ready.
-func up(t testing.TB, mode string, change func(*host.Config)) *rig {
+func up(t testing.TB, mode string, change func(*host.Config), adjust ...func(*host.Pool)) *rig {
 	t.Helper()
-	r := start(t, mode, change)
+	r := start(t, mode, change, adjust...)
 	r.untilUp()
 	return r
 }
@@ -212,6 +223,14 @@ func up(t testing.TB, mode string, change func(*host.Config)) *rig {
 func (r *rig) untilUp() {
 	r.t.Helper()
 	r.until(r.t, "the pool to be up", func() bool { return r.Stats().State == "ok" })
+}
+
+// untilSaid waits for texts in the pool's log: a line may follow the state it is about.
+func (r *rig) untilSaid(texts ...string) {
+	r.t.Helper()
+	for _, text := range texts {
+		r.until(r.t, "the log to say "+text, func() bool { return strings.Contains(r.log.String(), text) })
+	}
 }
 
 // shortDir is a private directory whose path fits a socket's.
@@ -225,13 +244,19 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-// give starts one attempt and returns its id.
-func (r *rig) give(body string, change ...func(*plugin.Attempt)) string {
+// attempt makes one.
+func (r *rig) attempt(body string, change ...func(*plugin.Attempt)) plugin.Attempt {
 	r.n++
 	a := plugin.Attempt{ID: fmt.Sprintf("t%d", r.n), Name: strings.SplitN(body, " ", 2)[0], Epoch: 1, Queue: "q", Body: []byte(body)}
 	for _, f := range change {
 		f(&a)
 	}
+	return a
+}
+
+// give starts one attempt and returns its id.
+func (r *rig) give(body string, change ...func(*plugin.Attempt)) string {
+	a := r.attempt(body, change...)
 	r.Start([]plugin.Attempt{a})
 	return a.ID
 }
@@ -244,6 +269,9 @@ func (r *rig) run(body string, change ...func(*plugin.Attempt)) plugin.Outcome {
 
 func hard(d time.Duration) func(*plugin.Attempt) { return func(a *plugin.Attempt) { a.Hard = d } }
 func soft(d time.Duration) func(*plugin.Attempt) { return func(a *plugin.Attempt) { a.Soft = d } }
+
+// fast gives an attempt a name that is sent ahead after some runs of echo.
+func fast(a *plugin.Attempt) { a.Name = "echo" }
 
 // gone waits until a process, not necessarily a child of ours, is no more.
 func gone(t testing.TB, pid int) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/stemd/stem/plugin/register"
 )
 
 const (
@@ -49,6 +51,7 @@ func (p *process) serve(ctx context.Context) death {
 			"pid", d.pid, "how", d.exit, "tasks", len(suspects))
 		p.pool.suspect(suspects)
 	}
+	d.tasks = d.count(lost, register.Running)+d.count(lost, register.Done) > 0
 	p.testify(d, lost, outcomes)
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)

@@ -24,8 +24,8 @@ const (
 )
 
 // firstDue is the earliest time at which anything may have to be done about the attempt. Limits count from the start of the
-// handler, which is not before the sending.
-func (h *held) firstDue() time.Time {
+// handler, which is not before the sending. ahead is the aheadPatience of the pool.
+func (h *held) firstDue(ahead time.Duration) time.Time {
 	var due time.Time
 	for _, limit := range []time.Duration{h.Soft, h.Hard, h.Heartbeat} {
 		if limit > 0 {
@@ -33,7 +33,7 @@ func (h *held) firstDue() time.Time {
 		}
 	}
 	if h.wait {
-		due = earlier(due, h.sent.Add(aheadPatience))
+		due = earlier(due, h.sent.Add(ahead))
 	}
 	return due
 }
@@ -84,7 +84,7 @@ func (p *process) enforce(now time.Time) {
 	var hard *held
 	busy := 0
 	for _, e := range entries {
-		if e.State == register.Running && now.Sub(e.Started) > aheadPatience {
+		if e.State == register.Running && now.Sub(e.Started) > p.pool.aheadPatience {
 			busy++
 		}
 	}
@@ -137,7 +137,7 @@ func (p *process) look(h *held, entries map[uint64]register.Entry, stuck bool, n
 			if h.wait && stuck {
 				p.out.recall = append(p.out.recall, h.seq)
 			}
-			return h.notStarted(now)
+			return h.notStarted(now, p.pool.aheadPatience)
 		}
 	}
 	var next time.Time
@@ -183,7 +183,7 @@ func (h *held) silent(started, now time.Time) bool {
 }
 
 // notStarted is when to look again at an attempt whose handler has not started by now.
-func (h *held) notStarted(now time.Time) time.Time {
+func (h *held) notStarted(now time.Time, ahead time.Duration) time.Time {
 	next := now.Add(24 * time.Hour)
 	for _, limit := range []time.Duration{h.Soft, h.Hard, h.Heartbeat} {
 		if limit > 0 {
@@ -191,7 +191,7 @@ func (h *held) notStarted(now time.Time) time.Time {
 		}
 	}
 	if h.wait {
-		next = earlier(next, now.Add(aheadPatience))
+		next = earlier(next, now.Add(ahead))
 	}
 	return next
 }

@@ -36,7 +36,7 @@ func TestWhenToLookAtAnAttemptAgain(t *testing.T) {
 		"sent ahead, others move":               {held: held{wait: true, sent: ago(s)}, entries: none, want: aheadPatience},
 		"sent ahead, all slots are slow":        {held: held{wait: true, sent: ago(s)}, entries: none, stuck: true, want: aheadPatience, tell: "recall"},
 	} {
-		p := &process{}
+		p := &process{pool: &Pool{aheadPatience: aheadPatience}}
 		h := c.held
 		h.seq = 1
 		next := p.look(&h, c.entries, c.stuck, noon)

@@ -27,7 +27,7 @@ func TestWhatAPluginPrintsIsPassedOnAndNeverParsed(t *testing.T) {
 	r.untilLogged("plain words")
 	r.run("println through the package os")
 	r.untilLogged("through the package os")
-	if l := r.logs[0]; l.Pid != r.Stats().Pids[0] || l.ID != "" || l.Time.IsZero() {
+	if l := r.lines()[0]; l.Pid != r.Stats().Pids[0] || l.ID != "" || l.Time.IsZero() {
 		t.Errorf("a line carries its pid and time: %+v", l)
 	}
 }
@@ -39,7 +39,7 @@ func TestALineOf1MBIsCutWithACountAndDoesNotStallTheProcess(t *testing.T) {
 	}
 	wantFailure(t, r.run("exit"), stem.ClassExit, "exit status 4") // the line ends with the process
 	r.untilLogged("… (1044480 bytes more)")
-	for _, l := range r.logs {
+	for _, l := range r.lines() {
 		if len(l.Message) > 5000 {
 			t.Errorf("a line of %d bytes came through", len(l.Message))
 		}
@@ -57,7 +57,7 @@ func TestAFloodIsReadInFullAndPassedOnInPart(t *testing.T) {
 		t.Errorf("the message has %d bytes", len(o.Error.Message))
 	}
 	r.untilLogged("lines dropped: more than 500 a second")
-	if n := len(r.logs); n > 5000 {
+	if n := len(r.lines()); n > 5000 {
 		t.Errorf("%d lines passed on", n)
 	}
 }

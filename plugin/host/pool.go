@@ -28,8 +28,8 @@ type Pool struct {
 	groups *Groups   // nil: there are none, or no limit needs them
 	// mechanisms says how each limit is enforced.
 	mechanisms []string
-	// killPatience is how long a killed process may take to die.
-	killPatience time.Duration
+	// The constants of these names, except in tests.
+	killPatience, dumpPatience, aheadPatience time.Duration
 
 	waiting waiting
 	useful  atomic.Bool // an attempt ended since the last death
@@ -53,7 +53,10 @@ func New(cfg Config, sink plugin.Sink, log hclog.Logger) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, sink: sink, log: log.With("pool", cfg.Name), speeds: newSpeeds(), killPatience: killPatience}
+	p := &Pool{
+		cfg: cfg, sink: sink, log: log.With("pool", cfg.Name), speeds: newSpeeds(),
+		killPatience: killPatience, dumpPatience: dumpPatience, aheadPatience: aheadPatience,
+	}
 	if p.user, err = cfg.Limits.identify(); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", cfg.Name, err)
 	}

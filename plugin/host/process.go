@@ -169,7 +169,7 @@ func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin
 func (p *process) take(h *held) (early bool) {
 	p.seq++
 	h.seq = p.seq
-	h.due = h.firstDue()
+	h.due = h.firstDue(p.pool.aheadPatience)
 	if !h.due.IsZero() && (p.nextDue.IsZero() || h.due.Before(p.nextDue)) {
 		p.nextDue, early = h.due, true
 	}
@@ -263,7 +263,7 @@ func (p *process) kill(why cause) {
 	p.closed = true
 	p.mu.Unlock()
 	if first && why.dumps() && slices.Contains(p.manifest.Features, plugin.FeatureDump) {
-		p.child.killWithDump(dumpPatience)
+		p.child.killWithDump(p.pool.dumpPatience)
 	} else {
 		p.child.kill()
 	}

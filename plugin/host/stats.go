@@ -18,6 +18,8 @@ func (p *Pool) Stats() stem.HeartbeatPool {
 	ready := p.ready
 	p.mu.Unlock()
 	now := time.Now()
+	p.ward.mu.Lock() // a suspect on its way to a process is counted once
+	defer p.ward.mu.Unlock()
 	for _, proc := range ready {
 		_, held := proc.room()
 		s.Pids = append(s.Pids, proc.child.id.Pid)
@@ -26,7 +28,7 @@ func (p *Pool) Stats() stem.HeartbeatPool {
 			s.Up++
 		}
 	}
-	s.Inflight += p.ward.size() + p.waiting.size()
+	s.Inflight += len(p.ward.waiting) + p.waiting.size()
 	return s
 }
 

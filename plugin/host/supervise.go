@@ -94,11 +94,12 @@ type plan struct {
 
 // plan compares what is with what should be.
 func (p *Pool) plan(now time.Time) (out plan) {
+	waiting := p.waiting.size() + p.ward.size() // before the pool's lock, which isolate takes under the ward's
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &p.crew
 	out.again = tend
-	p.rescale(now)
+	p.rescale(now, waiting)
 	p.heal(now)
 
 	serving, leaving, worn := 0, 0, []*process(nil)
@@ -160,14 +161,14 @@ func (p *Pool) plan(now time.Time) (out plan) {
 	return out
 }
 
-// rescale decides on the wanted size; the caller holds the lock.
-func (p *Pool) rescale(now time.Time) {
+// rescale decides on the wanted size, with so many attempts waiting; the caller holds the lock.
+func (p *Pool) rescale(now time.Time, waiting int) {
 	c := &p.crew
 	if p.rules.Min == p.rules.Max {
 		c.scale.Size = p.rules.Max
 		return
 	}
-	inflight := p.waiting.size() + p.ward.size()
+	inflight := waiting
 	for _, proc := range p.ready {
 		_, held := proc.room()
 		inflight += held
