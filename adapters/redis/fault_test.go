@@ -19,7 +19,9 @@ type faults struct {
 	n           int
 }
 
+// newFaults runs beside the other tests of its kind: each has a server of its own, and waits for it most of the time.
 func newFaults(t *testing.T) *faults {
+	t.Parallel()
 	server := testserver.NewRedis(t)
 	f := &faults{T: t, proxy: testserver.NewProxy(t, server.Addr), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	now := func(o *stem.StoreOptions) { o.Now = func() time.Time { return f.clock } }

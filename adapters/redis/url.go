@@ -67,6 +67,7 @@ func parse(rawURL string) (*target, error) {
 		Username: u.User.Username(), DialTimeout: dialTimeout, DialerRetries: dials, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
 		MaxRetries:            -1, // repeating a claim or a publish is for those who know what it means
 		ContextTimeoutEnabled: true, PoolSize: 10 * runtime.GOMAXPROCS(0), DisableIdentity: true,
+		PipelinePoolSize: -1, // no connections beside the pool
 	}}
 	t.options.Password, _ = u.User.Password()
 	path := strings.Trim(u.Path, "/")

@@ -34,7 +34,7 @@ func (w *Worker) maintainLoop(ctx context.Context) {
 		}
 		if round.More = false; round != (stem.Maintained{}) {
 			w.log.Info("store: deleted what has expired", "results", round.Results, "dead_letters", round.DeadLetters,
-				"records", round.Records, "ids", round.SeenIDs, "groups", round.Groups, "events", round.Events)
+				"records", round.Records, "ids", round.SeenIDs, "groups", round.Groups, "events", round.Events, "limits", round.Limits)
 		}
 	}
 }
