@@ -48,7 +48,7 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 	}
 	requests, replies := f.proxy.Passed()
 	after(id, false)
-	if requests < 100 || replies < 1 {
+	if requests < 50 || replies < 1 {
 		f.Fatalf("%d and %d bytes passed: the call does not go through the proxy", requests, replies)
 	}
 	for cut := range requests + replies {
