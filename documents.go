@@ -87,7 +87,8 @@ type TaskSpec struct {
 	Description  string          `json:"description,omitempty"`
 	Tags         []string        `json:"tags,omitempty"`
 	Idempotent   bool            `json:"idempotent,omitempty"`
-	Queue        string          `json:"queue,omitempty"` // home queue: definition's, else the pool's first
+	Exclusive    bool            `json:"exclusive,omitempty"` // never run twice at once
+	Queue        string          `json:"queue,omitempty"`     // home queue: definition's, else the pool's first
 	Priority     int             `json:"priority"`
 	MaxRetries   int             `json:"maxRetries"`
 	Options      Options         `json:"-"`

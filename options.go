@@ -26,6 +26,7 @@ type settings struct {
 	description  string
 	tags         []string
 	idempotent   bool
+	exclusive    bool
 	err          error
 }
 
@@ -132,3 +133,7 @@ func Tags(tags ...string) Option { return func(s *settings) { s.tags = tags } }
 
 // Idempotent declares that running a task twice has the effect of running it once. For definitions.
 func Idempotent() Option { return func(s *settings) { s.idempotent = true } }
+
+// Exclusive declares that a task must never run twice at once, not even while the store is away: its attempt is killed before its
+// lease can lapse, and run again. For definitions.
+func Exclusive() Option { return func(s *settings) { s.exclusive = true } }

@@ -25,7 +25,7 @@ func (t Task[A, R]) Options() Options { return t.settings.Options }
 func (t Task[A, R]) Spec() TaskSpec { return spec(t.name, t.settings) }
 
 func spec(name string, s settings) TaskSpec {
-	t := TaskSpec{Name: name, Description: s.description, Tags: s.tags, Idempotent: s.idempotent, Options: s.Options}
+	t := TaskSpec{Name: name, Description: s.description, Tags: s.tags, Idempotent: s.idempotent, Exclusive: s.exclusive, Options: s.Options}
 	if s.Queue != nil {
 		t.Queue = *s.Queue
 	}

@@ -80,7 +80,7 @@ func (b *block) pool(p *Pool) {
 		b.duration("soft_limit", &t.Soft)
 		b.duration("hard_limit", &t.Hard)
 		b.name("queue", &t.Queue)
-		b.boolean("exclusive", func(v bool) { t.Exclusive = v })
+		b.boolean("exclusive", func(v bool) { t.Exclusive = &v })
 		b.duration("heartbeat_timeout", &t.Heartbeat)
 		b.block("retry", func(b *block) {
 			b.retry(&t.MaxRetries, &t.Retry)

@@ -34,6 +34,7 @@ func (p *program) listSpecs(specs []stem.TaskSpec) error {
 			Name        string   `json:"name"`
 			Description string   `json:"description"`
 			Idempotent  bool     `json:"idempotent"`
+			Exclusive   bool     `json:"exclusive"`
 			Tags        []string `json:"tags"`
 			Queue       string   `json:"queue"`
 			MaxRetries  int      `json:"maxRetries"`
@@ -41,7 +42,7 @@ func (p *program) listSpecs(specs []stem.TaskSpec) error {
 		}
 		items := make([]item, 0, len(specs))
 		for _, s := range specs {
-			items = append(items, item{s.Name, s.Description, s.Idempotent, append([]string{}, s.Tags...), s.Queue, s.MaxRetries, s.Priority})
+			items = append(items, item{s.Name, s.Description, s.Idempotent, s.Exclusive, append([]string{}, s.Tags...), s.Queue, s.MaxRetries, s.Priority})
 		}
 		return p.document(items)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -147,7 +148,9 @@ func TestOnAReadOnlyDiskStemdDoesNotStartAndSaysWhy(t *testing.T) {
 	}
 	defer store.Close()
 	r.start("-config", config)
-	if s, err := stem.NewClient(store).Handle(waiting.ID()).Wait(t.Context()); err != nil || s.State != stem.Succeeded {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if s, err := stem.NewClient(store).Handle(waiting.ID()).Wait(ctx); err != nil || s.State != stem.Succeeded {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -92,19 +92,20 @@ func lines(t *testing.T, path string) int {
 	return strings.Count(string(b), "\n")
 }
 
+// chaos.ignore is exclusive by the configuration, chaos.alone by its definition.
 func TestAnExclusiveTaskDiesBeforeItsLeaseWhenTheStoreIsLocked(t *testing.T) {
 	r := newRig(t)
 	path := filepath.Join(r.dir, "stem.hcl")
-	hcl := fmt.Sprintf("broker { url = %q }\nnode = \"n\"\nworker {\n  heartbeat = \"1s\"\n  lease = \"4s\"\n}\n%s", r.url,
-		chaos("  processes {\n    max = 1\n  }\n  task \"chaos.ignore\" {\n    exclusive = true\n  }"))
+	hcl := fmt.Sprintf("broker { url = %q }\nnode = \"n\"\nworker {\n  heartbeat = \"1s\"\n  lease = \"10s\"\n}\n%s", r.url,
+		chaos("  processes {\n    max = 2\n  }\n  task \"chaos.ignore\" {\n    exclusive = true\n  }"))
 	if err := os.WriteFile(path, []byte(hcl), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := r.start("-config", path)
 	d.says("ready in")
-	r.until("the heartbeat names the process", func() bool { return len(r.children()) == 1 })
-	h := r.enqueue("chaos.ignore", `{"ms":600000}`)
-	r.until("it runs", func() bool { return r.state(h) == stem.Running })
+	r.until("the heartbeat names the processes", func() bool { return len(r.children()) == 2 })
+	hs := []*stem.Handle{r.enqueue("chaos.ignore", `{"ms":600000}`), r.enqueue("chaos.alone", `{"ms":600000}`)}
+	r.running(hs)
 	pids := r.children()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(r.dir, "stem.db")+"?_pragma=busy_timeout(10000)&_txlock=immediate")
 	if err != nil {
@@ -118,19 +119,24 @@ func TestAnExclusiveTaskDiesBeforeItsLeaseWhenTheStoreIsLocked(t *testing.T) {
 	defer lock.Rollback() //nolint:errcheck // done below unless the test failed
 	r.gone(pids)
 	var until int64
-	if err := lock.QueryRow("SELECT until FROM tasks WHERE state = 2").Scan(&until); err != nil {
+	if err := lock.QueryRow("SELECT min(until) FROM tasks WHERE state = 2").Scan(&until); err != nil {
 		t.Fatal(err)
 	}
 	if left := time.Until(time.UnixMicro(until)); left <= 0 {
-		t.Errorf("the process was seen dead %v after its lease had lapsed", -left)
+		t.Errorf("the processes were seen dead %v after a lease had lapsed", -left)
 	}
-	d.says("exclusive: the lease may lapse")
+	if n := strings.Count(d.output(), "exclusive: the lease may lapse"); n != 2 {
+		t.Errorf("%d attempts were killed for their leases, want both", n)
+	}
 	if err := lock.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	r.until("it runs again", func() bool { return len(r.children()) == 1 && r.state(h) == stem.Running })
-	if s, err := h.Status(t.Context()); err != nil || s.Attempt != 0 {
-		t.Errorf("it spent an attempt: %+v, %v", s, err)
+	r.until("new processes", func() bool { return len(r.children()) == 2 })
+	r.running(hs)
+	for _, h := range hs {
+		if s, err := h.Status(t.Context()); err != nil || s.Attempt != 0 {
+			t.Errorf("it spent an attempt: %+v, %v", s, err)
+		}
 	}
 }
 

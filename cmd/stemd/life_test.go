@@ -36,6 +36,9 @@ func TestAfterAKillNothingIsLostAndNobodySurvives(t *testing.T) {
 	r.until("the heartbeat names the processes", func() bool { return len(r.children()) == 2 })
 	pids := r.children()
 	handles := r.load(600)
+	for range 16 { // whenever the kill comes, something is left to do
+		handles = append(handles, r.enqueue("chaos.sleep", `{"ms":500}`, stem.Queue("chaos")))
+	}
 	r.until("some have run", func() bool { return r.state(handles[50]) == stem.Succeeded })
 	d.signal(syscall.SIGKILL)
 	d.exits()
@@ -54,9 +57,10 @@ func TestAfterAKillNothingIsLostAndNobodySurvives(t *testing.T) {
 func TestSIGTERMWaitsForWhatRunsAndLeavesTheRest(t *testing.T) {
 	r := newRig(t)
 	d := r.run(chaos("  processes {\n    max = 1\n  }"))
-	running, waiting := r.enqueue("chaos.sleep", `{"ms":500}`), r.enqueue("chaos.sleep", `{"ms":500}`)
-	r.until("the first runs", func() bool { return r.state(running) == stem.Running })
+	r.until("the heartbeat names the process", func() bool { return len(r.children()) == 1 })
 	pids := r.children()
+	running, waiting := r.enqueue("chaos.sleep", `{"ms":2500}`), r.enqueue("chaos.noop", `{}`)
+	r.until("the first runs", func() bool { return r.state(running) == stem.Running })
 	d.signal(syscall.SIGTERM)
 	if code := d.exits(); code != 0 {
 		t.Errorf("exit code %d", code)

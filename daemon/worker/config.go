@@ -84,7 +84,7 @@ type TaskPolicy struct {
 	Soft, Hard time.Duration
 	Heartbeat  time.Duration
 	Queue      string
-	Exclusive  bool // never runs twice at once: killed before its lease can lapse, also when the store is away
+	Exclusive  *bool // it never runs twice at once: killed before its lease can lapse, also when the store is away; nil: as its definition says
 }
 
 // withDefaults fills in what was left zero and refuses what can not work.

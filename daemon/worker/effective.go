@@ -40,7 +40,7 @@ func resolve(o *stem.Override, msg stem.Options, p Policy, spec stem.TaskSpec) e
 		heartbeat:    deref(first(msg.HeartbeatTimeout, positive(task.Heartbeat), positive(p.Heartbeat), declared.HeartbeatTimeout), 0),
 		acksLate:     deref(first(msg.AcksLate, p.AcksLate, declared.AcksLate), true),
 		ignoreResult: deref(first(msg.IgnoreResult, declared.IgnoreResult), false),
-		exclusive:    task.Exclusive,
+		exclusive:    deref(task.Exclusive, spec.Exclusive),
 	}
 	return e
 }

@@ -25,7 +25,7 @@ func (h *hanging) Extend(ctx context.Context, l ...stem.Lease) ([]stem.Receipt, 
 }
 
 func exclusive(name string) func(*Pool) {
-	return func(p *Pool) { p.Policy.Tasks = map[string]TaskPolicy{name: {Exclusive: true}} }
+	return func(p *Pool) { p.Policy.Tasks = map[string]TaskPolicy{name: {Exclusive: ptr(true)}} }
 }
 
 func TestAnExclusiveAttemptIsDeadBeforeItsLeaseLapses(t *testing.T) {
@@ -146,4 +146,48 @@ func TestAnExclusiveTaskWithAShortLeaseIsRenewedBeforeItStarts(t *testing.T) {
 		r.state("x", stem.Succeeded)
 		r.stop(d, Warm)
 	})
+}
+
+func TestTheConfigurationSaysWhatIsExclusiveAndElseTheDefinition(t *testing.T) {
+	for _, c := range []struct {
+		configured *bool
+		defined    bool
+		want       bool
+	}{
+		{nil, false, false},
+		{nil, true, true},
+		{ptr(true), false, true},
+		{ptr(false), true, false},
+	} {
+		virtually(t, func(r *rig) {
+			run := newRunner("alone")
+			run.tasks[0].Exclusive = c.defined
+			run.handle = func(ctx context.Context, _ plugin.Attempt, _ plugin.Sink) plugin.Outcome {
+				select {
+				case <-ctx.Done():
+					return failed(stem.ClassLostLease)
+				case <-time.After(2 * time.Minute):
+					return succeeded()
+				}
+			}
+			broker := &flaky{Broker: r.store.Broker}
+			r.store.Broker = broker
+			d := r.start([]Pool{run.pool("p", func(p *Pool) { p.Policy.Tasks = map[string]TaskPolicy{"alone": {Exclusive: c.configured}} })})
+			r.put("x", "alone")
+			r.pass(time.Second)
+			manifests, err := stem.Manifests(r.ctx, r.store)
+			if err != nil || len(manifests) != 1 || manifests[0].Tasks[0].Exclusive != c.want {
+				t.Errorf("%+v: the manifest says %+v, %v", c, manifests, err)
+			}
+			broker.down.Store(true)
+			r.pass(time.Minute)
+			if killed := len(run.why) > 0; killed != c.want {
+				t.Errorf("%+v: killed for its lease: %v", c, killed)
+			}
+			broker.down.Store(false)
+			r.pass(10 * time.Minute)
+			r.state("x", stem.Succeeded)
+			r.stop(d, Warm)
+		})
+	}
 }

@@ -187,7 +187,8 @@ func (w *Worker) manifests() []stem.PluginManifest {
 			m := p.runner.Manifest()
 			list = append(list, stem.PluginManifest{Node: w.cfg.Node, Plugin: p.plugin(), Version: m.Version, SDK: m.SDK, Protocol: m.Protocol, Tasks: tasks})
 			for j := range tasks {
-				tasks[j].MaxRetries = resolve(nil, stem.Options{}, p.Policy, tasks[j]).maxRetries
+				e := resolve(nil, stem.Options{}, p.Policy, tasks[j])
+				tasks[j].MaxRetries, tasks[j].Exclusive = e.maxRetries, e.exclusive
 			}
 		}
 		list[i].Queues = append(list[i].Queues, queues...)

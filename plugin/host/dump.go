@@ -10,7 +10,7 @@ import (
 
 const (
 	// dumpPatience is how long a process may take to write the stacks of its goroutines before it is killed.
-	dumpPatience = 200 * time.Millisecond
+	dumpPatience = 500 * time.Millisecond
 	dumpSize     = 64 << 10 // kept of them
 	// dumpRoom also takes in what was in the pipe before them.
 	dumpRoom = dumpSize + 128<<10

@@ -17,7 +17,7 @@ func (p *Plugin) manifest() *pluginv1.Manifest {
 	}
 	for _, h := range p.order {
 		m.Tasks = append(m.Tasks, &pluginv1.TaskSpec{
-			Name: h.spec.Name, Description: h.spec.Description, Tags: h.spec.Tags, Idempotent: h.spec.Idempotent,
+			Name: h.spec.Name, Description: h.spec.Description, Tags: h.spec.Tags, Idempotent: h.spec.Idempotent, Exclusive: h.spec.Exclusive,
 			Options: h.spec.Options.Proto(), ArgsSchema: schemaOf(h.args), ResultSchema: schemaOf(h.result),
 		})
 	}

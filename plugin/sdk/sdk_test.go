@@ -251,14 +251,14 @@ func TestChildrenCarryLineageAndARepeatedAttemptEnqueuesNoSecondOne(t *testing.T
 
 func TestTheManifestDescribesTheTasks(t *testing.T) {
 	p := sdk.New("math", "2.1")
-	sdk.Handle(p, stem.NewTask[in, int]("math.double", stem.Describe("doubles"), stem.Tags("a"), stem.Idempotent(), stem.Queue("m"), stem.MaxRetries(4), stem.Priority(2)),
+	sdk.Handle(p, stem.NewTask[in, int]("math.double", stem.Describe("doubles"), stem.Tags("a"), stem.Idempotent(), stem.Exclusive(), stem.Queue("m"), stem.MaxRetries(4), stem.Priority(2)),
 		func(_ context.Context, a in) (int, error) { return a.N, nil })
 	m := sdk.NewMux(p, nil, 1).Manifest()
 	if m.Name != "math" || m.Version != "2.1" || m.Protocol != 1 || len(m.Tasks) != 1 {
 		t.Fatalf("manifest %+v", m)
 	}
 	task := m.Tasks[0]
-	if task.Description != "doubles" || !task.Idempotent || task.Queue != "m" || task.MaxRetries != 4 || task.Priority != 2 || len(task.Tags) != 1 {
+	if task.Description != "doubles" || !task.Idempotent || !task.Exclusive || task.Queue != "m" || task.MaxRetries != 4 || task.Priority != 2 || len(task.Tags) != 1 {
 		t.Errorf("task %+v", task)
 	}
 	var schema struct {

@@ -21,7 +21,7 @@ func Manifest(m *pluginv1.Manifest) plugin.Manifest {
 	for _, t := range m.GetTasks() {
 		o := stem.OptionsFromProto(t.GetOptions())
 		spec := stem.TaskSpec{
-			Name: t.GetName(), Description: t.GetDescription(), Tags: t.GetTags(), Idempotent: t.GetIdempotent(),
+			Name: t.GetName(), Description: t.GetDescription(), Tags: t.GetTags(), Idempotent: t.GetIdempotent(), Exclusive: t.GetExclusive(),
 			Options: o, ArgsSchema: t.GetArgsSchema(), ResultSchema: t.GetResultSchema(),
 		}
 		if wire := t.GetOptions(); wire != nil {

@@ -23,10 +23,8 @@ func newPlugin() *sdk.Plugin {
 	hoard := &hoard{}
 	sdk.Handle(p, jobs.Noop, func(context.Context, jobs.Args) (string, error) { return "", nil })
 	sdk.Handle(p, jobs.Sleep, sleep)
-	sdk.Handle(p, jobs.Ignore, func(_ context.Context, a jobs.Args) (string, error) {
-		time.Sleep(duration(a))
-		return "slept", nil
-	})
+	sdk.Handle(p, jobs.Ignore, deaf)
+	sdk.Handle(p, jobs.Alone, deaf)
 	sdk.Handle(p, jobs.Fail, fail)
 	sdk.Handle(p, jobs.Panic, func(_ context.Context, a jobs.Args) (string, error) { panic(text(a, "chaos")) })
 	sdk.Handle(p, jobs.Exit, func(_ context.Context, a jobs.Args) (string, error) {
@@ -62,6 +60,11 @@ func sleep(ctx context.Context, a jobs.Args) (string, error) {
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
+}
+
+func deaf(_ context.Context, a jobs.Args) (string, error) {
+	time.Sleep(duration(a))
+	return "slept", nil
 }
 
 func fail(ctx context.Context, a jobs.Args) (string, error) {

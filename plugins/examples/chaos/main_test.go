@@ -26,6 +26,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 		{jobs.Sleep.Call(jobs.Args{MS: 1}), stem.Succeeded, "slept"},
 		{jobs.Sleep.Call(jobs.Args{MS: 60_000}, stem.SoftLimit(5*time.Millisecond)), stem.Failed, "soft"},
 		{jobs.Ignore.Call(jobs.Args{MS: 1}), stem.Succeeded, "slept"},
+		{jobs.Alone.Call(jobs.Args{MS: 1}), stem.Succeeded, "slept"},
 		{jobs.Fail.Call(jobs.Args{Message: "no luck", Type: "Luck"}), stem.Failed, "no luck"},
 		{jobs.Fail.Call(jobs.Args{Times: 1}, stem.MaxRetries(1), stem.RetryWith(stem.RetryPolicy{})), stem.Succeeded, "at last"},
 		{jobs.Panic.Call(jobs.Args{}), stem.Failed, "chaos"},
@@ -57,7 +58,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 
 func TestEveryTaskIsDescribed(t *testing.T) {
 	m := sdk.NewMux(newPlugin(), nil, 1).Manifest()
-	if len(m.Tasks) != 13 {
+	if len(m.Tasks) != 14 {
 		t.Errorf("%d tasks", len(m.Tasks))
 	}
 	for _, task := range m.Tasks {

@@ -27,6 +27,7 @@ var (
 	Noop   = define("noop", "do nothing", stem.Idempotent())
 	Sleep  = define("sleep", "sleep for ms, listening to cancellation")
 	Ignore = define("ignore", "sleep for ms, deaf to cancellation")
+	Alone  = define("alone", "sleep for ms, deaf to cancellation, and never twice at once", stem.Exclusive())
 	Fail   = define("fail", "return an error")
 	Panic  = define("panic", "panic")
 	Exit   = define("exit", "end the process with a status")

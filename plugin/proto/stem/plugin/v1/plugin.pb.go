@@ -224,7 +224,9 @@ type TaskSpec struct {
 	// JSON Schema of the arguments; empty: anything.
 	ArgsSchema []byte `protobuf:"bytes,6,opt,name=args_schema,json=argsSchema,proto3" json:"args_schema,omitempty"`
 	// JSON Schema of the result; empty: anything.
-	ResultSchema  []byte `protobuf:"bytes,7,opt,name=result_schema,json=resultSchema,proto3" json:"result_schema,omitempty"`
+	ResultSchema []byte `protobuf:"bytes,7,opt,name=result_schema,json=resultSchema,proto3" json:"result_schema,omitempty"`
+	// It must never run twice at once: its attempt is killed before its lease can lapse. The configuration of stemd wins.
+	Exclusive     bool `protobuf:"varint,8,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -306,6 +308,13 @@ func (x *TaskSpec) GetResultSchema() []byte {
 		return x.ResultSchema
 	}
 	return nil
+}
+
+func (x *TaskSpec) GetExclusive() bool {
+	if x != nil {
+		return x.Exclusive
+	}
+	return false
 }
 
 // SessionRequest is a frame from host to plugin. Any mix of its fields may be set; they are read in field order.
@@ -1436,7 +1445,7 @@ const file_stem_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03sdk\x18\x04 \x01(\tR\x03sdk\x12\x1a\n" +
 	"\bfeatures\x18\x05 \x03(\tR\bfeatures\x12.\n" +
 	"\x05tasks\x18\x06 \x03(\v2\x18.stem.plugin.v1.TaskSpecR\x05tasks\x12#\n" +
-	"\rconfig_schema\x18\a \x01(\fR\fconfigSchema\"\xeb\x01\n" +
+	"\rconfig_schema\x18\a \x01(\fR\fconfigSchema\"\x89\x02\n" +
 	"\bTaskSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -1447,7 +1456,8 @@ const file_stem_plugin_v1_plugin_proto_rawDesc = "" +
 	"\aoptions\x18\x05 \x01(\v2\x15.stem.task.v1.OptionsR\aoptions\x12\x1f\n" +
 	"\vargs_schema\x18\x06 \x01(\fR\n" +
 	"argsSchema\x12#\n" +
-	"\rresult_schema\x18\a \x01(\fR\fresultSchema\"\xa0\x02\n" +
+	"\rresult_schema\x18\a \x01(\fR\fresultSchema\x12\x1c\n" +
+	"\texclusive\x18\b \x01(\bR\texclusive\"\xa0\x02\n" +
 	"\x0eSessionRequest\x127\n" +
 	"\tconfigure\x18\x01 \x01(\v2\x19.stem.plugin.v1.ConfigureR\tconfigure\x122\n" +
 	"\adeliver\x18\x02 \x03(\v2\x18.stem.plugin.v1.DeliveryR\adeliver\x12.\n" +
