@@ -64,6 +64,8 @@ type HeartbeatExtras struct {
 	Failed    uint64    `json:"failed"`
 	// Classes counts attempts that ended other than well, by class.
 	Classes map[Class]uint64 `json:"classes,omitempty"`
+	// SoftLimits counts attempts that passed their soft limit.
+	SoftLimits uint64 `json:"softLimits,omitempty"`
 	// Deleted counts what this daemon removed from the store because it was past its retention.
 	Deleted Maintained `json:"deleted"`
 	// OutputsDropped counts attempts whose stderr and stack were dropped for newer ones of the same task name.

@@ -34,6 +34,7 @@ func (d *deaths) Ready() {
 	}
 }
 func (d *deaths) Progress(plugin.Attempt, plugin.Progress) {}
+func (d *deaths) SoftLimit(plugin.Attempt)                 {}
 func (d *deaths) Log(plugin.Attempt, plugin.LogRecord)     {}
 func (d *deaths) Enqueue(context.Context, plugin.Attempt, []plugin.NewTask) ([]string, error) {
 	return nil, errors.New("not here")

@@ -118,7 +118,7 @@ type Runner interface {
 	Stats() stem.HeartbeatPool
 }
 
-// Sink is who a Runner reports to: the worker. Done and Ready must not block; Enqueue may.
+// Sink is who a Runner reports to: the worker. Only Enqueue may block.
 type Sink interface {
 	// Done reports ends of attempts, in batches.
 	Done(outcomes []Outcome)
@@ -126,6 +126,8 @@ type Sink interface {
 	Ready()
 	// Progress reports a running attempt's progress; a zero Percent and no data is a heartbeat.
 	Progress(a Attempt, p Progress)
+	// SoftLimit says that a running attempt has passed its soft limit and is being told, once. It may end before it hears of it.
+	SoftLimit(a Attempt)
 	// Enqueue publishes children of a running attempt now and returns their ids. It refuses a closed epoch.
 	Enqueue(ctx context.Context, a Attempt, tasks []NewTask) ([]string, error)
 	// Log passes on what a handler logged; a is the zero Attempt for lines outside tasks.

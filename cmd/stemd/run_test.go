@@ -17,7 +17,7 @@ func rawJSON(s string) json.RawMessage { return json.RawMessage(s) }
 
 func TestHowAnAttemptEndedIsKeptWithItsClass(t *testing.T) {
 	r := newRig(t)
-	r.run(chaos("  processes {\n    max = 2\n  }"))
+	d := r.run(chaos("  processes {\n    max = 2\n  }"))
 	for _, c := range []struct {
 		task, args string
 		opts       []stem.Option
@@ -42,6 +42,7 @@ func TestHowAnAttemptEndedIsKeptWithItsClass(t *testing.T) {
 			t.Errorf("%s: dead letters %+v, %v", c.task, page.Items, err)
 		}
 	}
+	d.says("soft limit passed: the handler was told to stop")
 	// After all that the plugin still works.
 	if s := r.wait(r.enqueue("chaos.noop", `{}`)); s.State != stem.Succeeded {
 		t.Errorf("after the failures: %+v", s)

@@ -31,6 +31,8 @@ type Config struct {
 
 	// Observe, when not nil, is told of every settlement as it is decided. It must not block.
 	Observe func(Event)
+	// SoftLimit, when not nil, is told of every attempt that passes its soft limit, once. It must not block.
+	SoftLimit func(Late)
 
 	// Begin, when not nil, holds claiming back until it is closed: a new generation starts its processes beside the old one.
 	Begin <-chan struct{}

@@ -23,6 +23,16 @@ type Event struct {
 	Enqueued, Started, Finished time.Time
 }
 
+// Late is an attempt that has passed its soft limit and goes on.
+type Late struct {
+	Pool       string
+	ID         string
+	Name       string
+	Queue      string
+	Attempt    int           // 0-based
+	Soft, Hard time.Duration // its limits; Hard 0: none
+}
+
 // observe counts the end of an attempt by its class and passes it on.
 func (w *Worker) observe(a *attempt, o *plugin.Outcome, s *stem.Settlement) {
 	class := ended(o)

@@ -142,7 +142,7 @@ func (w *Worker) heartbeat() stem.Heartbeat {
 		Extras: stem.HeartbeatExtras{
 			Host: host, Pid: os.Getpid(), StartedAt: w.begun.UTC(), UptimeMS: now.Sub(w.begun).Milliseconds(), Memory: memory.Sys,
 			CPUCount: runtime.NumCPU(), Started: stats.Started, Completed: stats.Succeeded, Failed: stats.Dead,
-			Classes: stats.Classes, OutputsDropped: stats.OutputsDropped,
+			Classes: stats.Classes, SoftLimits: stats.SoftLimits, OutputsDropped: stats.OutputsDropped,
 			Deleted: stats.Deleted,
 		},
 	}

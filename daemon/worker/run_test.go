@@ -256,6 +256,35 @@ func TestProgressIsKeptInTheStatus(t *testing.T) {
 	})
 }
 
+func TestASoftLimitThatPassesIsLoggedCountedAndTold(t *testing.T) {
+	virtually(t, func(r *rig) {
+		run := newRunner("job")
+		run.handle = func(_ context.Context, a plugin.Attempt, sink plugin.Sink) plugin.Outcome {
+			time.Sleep(a.Soft)
+			sink.SoftLimit(a)
+			time.Sleep(time.Second)
+			return succeeded()
+		}
+		told := make(chan Late, 2)
+		d := r.start([]Pool{run.pool("p")}, func(c *Config) { c.SoftLimit = func(l Late) { told <- l } })
+		r.put("a", "job", stem.SoftLimit(time.Minute), stem.HardLimit(time.Hour))
+		r.pass(2 * time.Minute)
+		want := Late{Pool: "p", ID: "a", Name: "job", Queue: "default", Soft: time.Minute, Hard: time.Hour}
+		if got := <-told; got != want {
+			t.Errorf("told %+v, want %+v", got, want)
+		}
+		r.says("soft limit passed: the handler was told to stop: task=a name=job attempt=1 soft_limit=1m0s hard_limit=1h0m0s")
+		if n := d.Stats().SoftLimits; n != 1 {
+			t.Errorf("counted %d", n)
+		}
+		if beats, err := stem.Heartbeats(r.ctx, r.store); err != nil || len(beats) != 1 || beats[0].Extras.SoftLimits != 1 {
+			t.Errorf("the heartbeat says %+v, %v", beats, err)
+		}
+		r.state("a", stem.Succeeded)
+		r.stop(d, Warm)
+	})
+}
+
 func TestAChangedManifestIsNoticed(t *testing.T) {
 	virtually(t, func(r *rig) {
 		run := newRunner("job")

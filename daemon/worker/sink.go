@@ -85,6 +85,16 @@ func (p *pool) Progress(pa plugin.Attempt, progress plugin.Progress) {
 	}
 }
 
+// SoftLimit logs, counts and tells of an attempt that goes on beyond its soft limit.
+func (p *pool) SoftLimit(a plugin.Attempt) {
+	p.w.counters.softLimits.Add(1)
+	p.w.log.Warn("soft limit passed: the handler was told to stop", "task", a.ID, "name", a.Name, "attempt", a.Attempt+1, "soft_limit", a.Soft,
+		"hard_limit", a.Hard)
+	if p.w.cfg.SoftLimit != nil {
+		p.w.cfg.SoftLimit(Late{Pool: p.Name, ID: a.ID, Name: a.Name, Queue: a.Queue, Attempt: a.Attempt, Soft: a.Soft, Hard: a.Hard})
+	}
+}
+
 // Log passes a handler's line on to the daemon's log.
 func (p *pool) Log(a plugin.Attempt, r plugin.LogRecord) {
 	args := []any{"pool", p.Name, "pid", r.Pid}

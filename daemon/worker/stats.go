@@ -22,6 +22,7 @@ type Stats struct {
 	Renewed    uint64 // leases
 	LeasesLost uint64
 	Unwritten  uint64 // outcomes given up at the end
+	SoftLimits uint64 // passed by attempts, which then went on
 	Deleted    stem.Maintained
 
 	// Classes counts attempts that ended other than well, also those that did not count: collateral, drain, swap, lost_lease.
@@ -37,7 +38,7 @@ type Stats struct {
 
 // counters are the counts of Stats.
 type counters struct {
-	claimed, started, renewed                                          atomic.Uint64
+	claimed, started, renewed, softLimits                              atomic.Uint64
 	succeeded, cancelled, retried, dead, held, released, parked, moved atomic.Uint64
 }
 
@@ -76,6 +77,7 @@ func (w *Worker) Stats() Stats {
 		Dead: c.dead.Load(), Cancelled: c.cancelled.Load(), Held: c.held.Load(), Released: c.released.Load(),
 		Parked: c.parked.Load(), Moved: c.moved.Load(), Renewed: c.renewed.Load(),
 		LeasesLost: w.leasesLost.Load(), Unwritten: uint64(w.settler.abandoned.Load()), Settling: int(w.settler.waiting.Load()),
+		SoftLimits: c.softLimits.Load(),
 	}
 	s.Classes, s.OutputsDropped = w.classes.snapshot(), w.outputs.count()
 	w.deletedMu.Lock()

@@ -72,6 +72,7 @@ func (p *pump) Enqueue(context.Context, plugin.Attempt, []plugin.NewTask) ([]str
 	return nil, errors.New("not here")
 }
 func (p *pump) Progress(plugin.Attempt, plugin.Progress) {}
+func (p *pump) SoftLimit(plugin.Attempt)                 {}
 func (p *pump) Log(plugin.Attempt, plugin.LogRecord)     {}
 
 func benchmark(b *testing.B, cfg host.Config) {

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +76,9 @@ func TestTheSoftLimitCancelsAndTheHardLimitKills(t *testing.T) {
 		t.Error("the soft limit kills nobody")
 	}
 	wantFailure(t, r.run("stubborn 1h", soft(30*time.Millisecond), hard(80*time.Millisecond)), stem.ClassTimeout, "hard limit 80ms")
+	if r.stop(); !slices.Equal(r.late, []string{"t1", "t2"}) {
+		t.Errorf("over their soft limits: %v, want each attempt once", r.late)
+	}
 }
 
 func TestASharedProcessKilledForOneTaskSparesTheOthers(t *testing.T) {

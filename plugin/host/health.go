@@ -72,11 +72,15 @@ func (p *Pool) backoff(n int) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/4+1))
 }
 
-// failed notes a failed start. Those that were begun together count as one.
-func (p *Pool) failed(begun time.Time, err error) {
+// failed notes a failed start; proc may be nil. Those that were begun together count as one.
+func (p *Pool) failed(proc *process, begun time.Time, err error) {
 	now := time.Now()
 	p.mu.Lock()
-	p.crew.starting--
+	if proc != nil {
+		p.vacate(proc)
+	} else {
+		p.crew.starting--
+	}
 	h := &p.crew.health
 	if begun.After(h.failed) {
 		h.failures++
@@ -181,8 +185,8 @@ func (p *Pool) pardon(now time.Time) {
 	h.notBefore, h.stamp = now, stampOf(p.cfg.Command[0])
 }
 
-// Release has a quarantined pool try a process now. Other pools are left alone. A process that does not die is given up: its
-// attempts stay with it, and the pool goes on without it.
+// Release has a quarantined pool try a process now. Other pools are left alone. A process that does not die is given up, also one
+// that never became ready: its attempts stay with it, and the pool goes on without it.
 func (p *Pool) Release() {
 	p.mu.Lock()
 	quarantined := p.quarantined()

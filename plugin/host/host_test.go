@@ -48,6 +48,7 @@ type sink struct {
 	progress []plugin.Progress
 	logs     []logged // see lines
 	children []plugin.NewTask
+	late     []string // ids of attempts over their soft limits
 }
 
 type logged struct {
@@ -77,6 +78,8 @@ func (s *sink) Ready() { s.note(func() {}) }
 func (s *sink) Progress(_ plugin.Attempt, p plugin.Progress) {
 	s.note(func() { s.progress = append(s.progress, p) })
 }
+
+func (s *sink) SoftLimit(a plugin.Attempt) { s.note(func() { s.late = append(s.late, a.ID) }) }
 
 func (s *sink) Log(a plugin.Attempt, r plugin.LogRecord) {
 	s.note(func() { s.logs = append(s.logs, logged{a, r}) })

@@ -43,7 +43,7 @@ func (grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *gr
 }
 
 // launch starts a process and returns it when it takes attempts. It takes at most Config.Start, and less when ctx ends. On an
-// error nothing is left of the process.
+// error nothing is left of the process; it is nil if it did not come to one.
 func (p *Pool) launch(ctx context.Context) (*process, error) {
 	timeout, cancel := context.WithTimeout(ctx, p.cfg.Start)
 	defer cancel()
@@ -73,9 +73,9 @@ func (p *Pool) launch(ctx context.Context) (*process, error) {
 	if err := proc.connect(timeout); err != nil {
 		proc.abandon()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return proc, ctx.Err()
 		}
-		return nil, proc.explain(timeout, err)
+		return proc, proc.explain(timeout, err)
 	}
 	return proc, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/stemd/stem/plugin"
 	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
 	"github.com/stemd/stem/plugin/register"
 )
@@ -91,12 +92,17 @@ func (p *process) enforce(now time.Time) {
 	stuck := busy >= p.slots
 	p.nextDue = time.Time{}
 	told := len(p.out.cancel) + len(p.out.recall)
+	var late []plugin.Attempt // over their soft limits since now
 	for _, h := range p.held {
 		if h.due.IsZero() {
 			continue
 		}
 		if !h.due.After(now) {
+			knew := h.soft
 			h.due = p.look(h, entries, stuck, now)
+			if h.soft && !knew {
+				late = append(late, h.Attempt)
+			}
 			if h.due.IsZero() {
 				hard = h
 				continue
@@ -111,6 +117,9 @@ func (p *process) enforce(now time.Time) {
 	p.mu.Unlock()
 	if told > 0 {
 		nudge(p.wake)
+	}
+	for _, a := range late {
+		p.pool.sink.SoftLimit(a)
 	}
 	if hard != nil {
 		why := cause{kind: causeHard, seq: hard.seq}

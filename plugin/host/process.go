@@ -53,6 +53,7 @@ type process struct {
 	build   *build    // nil: its program could not be read
 	group   *group    // its cgroup; nil: none
 	gone    bool      // it takes nothing any more; guarded by the pool's lock
+	rising  bool      // it is one of crew.starting; likewise
 	dying   bool      // it is one of crew.dying; likewise
 	defied  bool      // it was killed, and was not dead after killPatience; likewise
 	took    time.Time // since when it is ready; likewise
@@ -101,7 +102,7 @@ type process struct {
 
 func newProcess(p *Pool, dir string) *process {
 	proc := &process{
-		pool: p, dir: dir, born: time.Now(), lifetime: p.cfg.Recycle.lifetime(), ooms: oomKills(), ownPeak: ownPeak(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
+		pool: p, dir: dir, born: time.Now(), rising: true, lifetime: p.cfg.Recycle.lifetime(), ooms: oomKills(), ownPeak: ownPeak(), held: map[uint64]*held{}, slots: p.cfg.PerProcess,
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		wake: make(chan struct{}, 1), clock: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 	}

@@ -75,7 +75,7 @@ func (p *Pool) man(ctx context.Context) {
 	case err != nil && ctx.Err() != nil:
 		return
 	case err != nil:
-		p.failed(begun, err)
+		p.failed(proc, begun, err)
 		return
 	}
 	p.started(proc)
@@ -198,7 +198,7 @@ func (p *Pool) idlest(chosen []*process) *process {
 // started takes in a process that is ready: in common use if one is wanted there, else as a spare.
 func (p *Pool) started(proc *process) {
 	p.mu.Lock()
-	p.crew.starting--
+	p.vacate(proc)
 	proc.took = time.Now()
 	p.crew.health.rose()
 	p.short.Store(false)

@@ -43,8 +43,12 @@ func (p *Pool) yielded(proc *process) {
 	}
 }
 
-// vacate frees the place of a process that had left; the caller holds the lock.
+// vacate frees the place of a process that is starting or had left; the caller holds the lock.
 func (p *Pool) vacate(proc *process) {
+	if proc.rising {
+		proc.rising = false
+		p.crew.starting--
+	}
 	if proc.dying {
 		proc.dying = false
 		p.crew.dying--

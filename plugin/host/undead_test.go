@@ -138,3 +138,34 @@ func TestAReleaseGivesUpAProcessThatDoesNotDie(t *testing.T) {
 		t.Errorf("%d ends, %d dying", n, pool.crew.dying)
 	}
 }
+
+func TestAReleaseGivesUpAProcessThatNeitherStartsNorDies(t *testing.T) {
+	pool, err := New(Config{Name: "media", Command: []string{"/bin/true"}, Processes: Processes{Max: 1}}, &ends{}, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.killPatience = 20 * time.Millisecond
+	if plan := pool.plan(time.Now()); plan.start != 1 {
+		t.Fatalf("%d would be started", plan.start)
+	}
+	proc := newProcess(pool, t.TempDir())
+	failed := make(chan struct{})
+	go func() {
+		defer close(failed)
+		proc.awaitKilled() // as launch does with one that is not ready in time
+		pool.failed(proc, time.Now(), errors.New("is not ready in time"))
+	}()
+	until(t, "quarantine", pool.Quarantined)
+	if plan := pool.plan(time.Now()); plan.start != 0 {
+		t.Errorf("%d would be started beside it", plan.start)
+	}
+	pool.Release()
+	if plan := pool.plan(time.Now()); plan.start != 1 {
+		t.Errorf("%d would be started in its place", plan.start)
+	}
+	close(proc.child.dead)
+	<-failed
+	if pool.crew.starting != 1 {
+		t.Errorf("%d are starting, want the one in its place", pool.crew.starting)
+	}
+}

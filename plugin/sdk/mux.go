@@ -178,7 +178,7 @@ func (m *Mux) Start(attempts []plugin.Attempt) {
 // limit sets the timers of an attempt; it runs under mu.
 func (m *Mux) limit(seq uint64, h *muxed) {
 	if h.attempt.Soft > 0 {
-		h.timers = append(h.timers, time.AfterFunc(h.attempt.Soft, func() { m.cancel(seq, "soft-limit") }))
+		h.timers = append(h.timers, time.AfterFunc(h.attempt.Soft, func() { m.soften(seq) }))
 	}
 	if h.attempt.Hard > 0 {
 		h.timers = append(h.timers, time.AfterFunc(h.attempt.Hard, func() {
@@ -186,6 +186,17 @@ func (m *Mux) limit(seq uint64, h *muxed) {
 				Class: stem.ClassTimeout, Type: "TimeoutError", Message: fmt.Sprintf("hard limit %s exceeded; the handler could not be killed in-process", h.attempt.Hard),
 			})
 		}))
+	}
+}
+
+// soften tells an attempt that its soft limit has passed.
+func (m *Mux) soften(seq uint64) {
+	m.mu.Lock()
+	h := m.held[seq]
+	m.mu.Unlock()
+	if h != nil {
+		m.sink.SoftLimit(h.attempt)
+		m.cancel(seq, "soft-limit")
 	}
 }
 

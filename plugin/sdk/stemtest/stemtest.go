@@ -86,6 +86,7 @@ func (r *recorder) Ready() {
 	}
 }
 func (r *recorder) Progress(plugin.Attempt, plugin.Progress) {}
+func (r *recorder) SoftLimit(plugin.Attempt)                 {}
 func (r *recorder) Log(plugin.Attempt, plugin.LogRecord)     {}
 func (r *recorder) Enqueue(_ context.Context, a plugin.Attempt, tasks []plugin.NewTask) ([]string, error) {
 	ids := make([]string, len(tasks))
