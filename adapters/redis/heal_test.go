@@ -27,11 +27,16 @@ type traffic struct {
 	failures int
 }
 
-func newTraffic(t *testing.T, url string) *traffic {
+func newTraffic(t *testing.T, url string) *traffic { return newCrowd(t, url, 1, 1) }
+
+// newCrowd is so many producers that publish batches of so many, and as many workers.
+func newCrowd(t *testing.T, url string, each, batch int) *traffic {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &traffic{T: t, store: open(t, url), cancel: cancel, ended: map[string]int{}}
-	f.done.Go(func() { f.produce(ctx) })
-	f.done.Go(func() { f.work(ctx) })
+	for i := range each {
+		f.done.Go(func() { f.produce(ctx, fmt.Sprintf("task-%d", i), batch) })
+		f.done.Go(func() { f.work(ctx) })
+	}
 	t.Cleanup(func() {
 		cancel()
 		f.done.Wait()
@@ -39,12 +44,19 @@ func newTraffic(t *testing.T, url string) *traffic {
 	return f
 }
 
-func (f *traffic) produce(ctx context.Context) {
+func (f *traffic) produce(ctx context.Context, name string, batch int) {
 	for n := 0; ctx.Err() == nil; n++ {
-		m := message(f, fmt.Sprintf("task-%06d", n))
+		var msgs []stem.Message
+		for i := range batch {
+			msgs = append(msgs, message(f, fmt.Sprintf("%s-%06d-%d", name, n, i)))
+		}
 		for ctx.Err() == nil {
-			if _, err := f.store.Broker.Publish(ctx, m); err == nil {
-				f.note(func() { f.accepted = append(f.accepted, m.ID) })
+			if published, err := f.store.Broker.Publish(ctx, msgs...); err == nil {
+				f.note(func() {
+					for _, p := range published {
+						f.accepted = append(f.accepted, p.ID)
+					}
+				})
 				break
 			}
 			f.pause(ctx)
@@ -60,20 +72,26 @@ func (f *traffic) work(ctx context.Context) {
 		if err != nil {
 			f.pause(ctx)
 		}
-		for _, d := range ds {
-			f.settle(ctx, d)
-		}
+		f.settle(ctx, ds)
 	}
 }
 
-// settle repeats a settlement until the server has answered.
-func (f *traffic) settle(ctx context.Context, d stem.Delivery) {
-	for ctx.Err() == nil {
-		errs, err := f.store.Broker.Settle(ctx, done(d))
+// settle repeats settlements until the server has answered.
+func (f *traffic) settle(ctx context.Context, ds []stem.Delivery) {
+	var settlements []stem.Settlement
+	for _, d := range ds {
+		settlements = append(settlements, done(d))
+	}
+	for len(ds) > 0 && ctx.Err() == nil {
+		errs, err := f.store.Broker.Settle(ctx, settlements...)
 		if err == nil {
-			if errs[0] == nil {
-				f.note(func() { f.ended[d.ID]++ })
-			}
+			f.note(func() {
+				for i, err := range errs {
+					if err == nil {
+						f.ended[ds[i].ID]++
+					}
+				}
+			})
 			return
 		}
 		f.pause(ctx)
@@ -117,8 +135,9 @@ func (f *traffic) complete() {
 		if err != nil {
 			return false
 		}
-		for _, d := range ds {
-			f.settle(f.Context(), d)
+		f.settle(f.Context(), ds)
+		if len(ds) > 0 && len(ids) > 1000 {
+			return false // ask for that many only when nothing is left
 		}
 		statuses, err := f.store.Results.Load(f.Context(), ids...)
 		if err != nil {
