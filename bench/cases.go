@@ -23,24 +23,26 @@ import (
 
 const shared = 64 // per_process of the throughput cases
 
-// memoryDrain runs the worker in this process over the memory store, the handlers in so many real plugin processes.
+// memoryLoad is a drain by the worker in this process over the memory store, the handlers in so many real plugin processes.
+type memoryLoad struct {
+	processes, perProcess int
+	task                  string // empty: the no-op
+	bare                  bool   // see host.Config
+}
+
 func memoryDrain(processes, perProcess int) func(context.Context, setting) (result, error) {
 	return func(ctx context.Context, s setting) (result, error) {
-		return drainMemory(ctx, s, processes, perProcess)
+		return memoryLoad{processes: processes, perProcess: perProcess}.drain(ctx, s, s.count(400_000))
 	}
 }
 
-func drainMemory(ctx context.Context, s setting, processes, perProcess int) (result, error) {
-	n := s.n
-	if n == 0 {
-		n = 400_000
-	}
+func (l memoryLoad) drain(ctx context.Context, s setting, n int) (result, error) {
 	store, err := memory.Open(ctx, "memory://")
 	if err != nil {
 		return result{}, err
 	}
 	defer store.Close()
-	ids, err := enqueue(ctx, store, n, s.size)
+	ids, err := enqueueTask(ctx, store, cmp.Or(l.task, task), n, s.size)
 	if err != nil {
 		return result{}, err
 	}
@@ -48,7 +50,7 @@ func drainMemory(ctx context.Context, s setting, processes, perProcess int) (res
 	newPool := func(sink plugin.Sink) worker.Runner {
 		pool, err := host.New(host.Config{
 			Name: "chaos", Plugin: "chaos", Command: []string{filepath.Join(s.bin, "chaos")},
-			Processes: host.Processes{Min: processes, Max: processes}, PerProcess: perProcess, Dir: s.dir,
+			Processes: host.Processes{Min: l.processes, Max: l.processes}, PerProcess: l.perProcess, Dir: s.dir, Bare: l.bare,
 		}, sink, log)
 		if err != nil {
 			panic(err)

@@ -18,8 +18,12 @@ func body(size int) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"pad":%q}`, strings.Repeat("x", max(size-10, 0))))
 }
 
-// enqueue publishes n tasks in batches of 500 and returns their ids.
+// enqueue publishes n no-ops in batches of 500 and returns their ids.
 func enqueue(ctx context.Context, store stem.Store, n, size int, opts ...stem.Option) ([]string, error) {
+	return enqueueTask(ctx, store, task, n, size, opts...)
+}
+
+func enqueueTask(ctx context.Context, store stem.Store, task string, n, size int, opts ...stem.Option) ([]string, error) {
 	client := stem.NewClient(store)
 	ids := make([]string, 0, n)
 	opts = append(opts, stem.Queue(queue))

@@ -26,6 +26,7 @@ type result struct {
 	P99     float64 `json:"p99_ms"`
 	RSS     float64 `json:"rss_mb"`
 	CPU     float64 `json:"cpu_s"`
+	Ratio   float64 `json:"ratio,omitempty"` // to the same without something, in the same run
 	target  string
 }
 
@@ -47,6 +48,9 @@ var cases = []struct {
 }{
 	{"memory drain", "≥ 100,000/s", memoryDrain(1, shared)},
 	{"memory drain, one task a process, 2 processes", "≥ 50,000/s", memoryDrain(2, 1)},
+	{"register, evidence and capture, one task a process", "ratio ≥ 0.95", supervision(memoryLoad{processes: 2, perProcess: 1})},
+	{"register, evidence and capture, shared process", "ratio ≥ 0.95", supervision(memoryLoad{processes: 1, perProcess: shared})},
+	{"the same, every task prints a line", "", supervision(memoryLoad{processes: 2, perProcess: 1, task: "chaos.say"})},
 	{"hard limit → dead and reported", "p99 ≤ 20 ms", overLimit},
 	{"crash → noticed", "p99 ≤ 3 ms", noticed},
 	{"dead → next task starts, by respawn", "p50 ≤ 20 ms", replaced(0)},
@@ -147,9 +151,9 @@ func run(ctx context.Context, bin, out, only string, n int) error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "SYSTEM\tCASE\tN\tSECONDS\tPER SEC\tP50 MS\tP99 MS\tRSS MB\tCPU S\tTARGET\t")
+	fmt.Fprintln(w, "SYSTEM\tCASE\tN\tSECONDS\tPER SEC\tP50 MS\tP99 MS\tRSS MB\tCPU S\tRATIO\tTARGET\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.0f\t%.2f\t%.2f\t%.1f\t%.2f\t%s\t\n", r.System, r.Case, r.N, r.Seconds, r.PerSec, r.P50, r.P99, r.RSS, r.CPU, r.target)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.0f\t%.2f\t%.2f\t%.1f\t%.2f\t%s\t%s\t\n", r.System, r.Case, r.N, r.Seconds, r.PerSec, r.P50, r.P99, r.RSS, r.CPU, ratio(r.Ratio), r.target)
 	}
 	if err := w.Flush(); err != nil {
 		return err

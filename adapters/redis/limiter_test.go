@@ -41,8 +41,8 @@ func TestTheScriptDecidesAsTheReferenceDoes(t *testing.T) {
 }
 
 func TestAKeyOfTheLimiterExpiresByItself(t *testing.T) {
-	client := servers.Redis(t).Client
-	store := open(t, servers.Redis(t).URL(), stem.Namespace("limits"))
+	client, namespace := servers.Redis(t).Client, stem.NewID()
+	store := open(t, servers.Redis(t).URL(), stem.Namespace(namespace))
 	for key, least := range map[string]time.Duration{"soon": time.Minute, "late": 9 * time.Hour} {
 		rate := stem.Rate{Tokens: 10, Per: time.Second}
 		if key == "late" {
@@ -51,7 +51,7 @@ func TestAKeyOfTheLimiterExpiresByItself(t *testing.T) {
 		if out, err := store.Broker.(stem.Limiter).Take(t.Context(), stem.RateAsk{Key: key, Rate: rate}); err != nil || !out[0].Granted {
 			t.Fatal(out, err)
 		}
-		left, err := client.PTTL(t.Context(), "limits{l:"+key+"}").Result()
+		left, err := client.PTTL(t.Context(), namespace+"{l:"+key+"}").Result()
 		if err != nil || left < least-time.Second || left > 2*least+2*time.Hour {
 			t.Errorf("%s expires in %s, %v", key, left, err)
 		}
@@ -59,8 +59,8 @@ func TestAKeyOfTheLimiterExpiresByItself(t *testing.T) {
 }
 
 func TestKeysOfTheLimiterAreSpreadOverTheNodesOfACluster(t *testing.T) {
-	cluster := servers.Cluster(t)
-	store := open(t, cluster.URL(), stem.Namespace("spread"))
+	cluster, namespace := servers.Cluster(t), stem.NewID()
+	store := open(t, cluster.URL(), stem.Namespace(namespace))
 	var asks []stem.RateAsk
 	for i := range 100 {
 		asks = append(asks, stem.RateAsk{Key: fmt.Sprint(i), Rate: stem.Rate{Tokens: 1, Per: time.Hour}})
@@ -85,7 +85,7 @@ func TestKeysOfTheLimiterAreSpreadOverTheNodesOfACluster(t *testing.T) {
 		t.Errorf("%d granted of %d", n, len(asks))
 	}
 	for _, node := range cluster.Nodes {
-		keys, err := node.Client.Keys(t.Context(), "spread{l:*").Result()
+		keys, err := node.Client.Keys(t.Context(), namespace+"{l:*").Result()
 		if err != nil || len(keys) < 10 || len(keys) > 80 {
 			t.Errorf("%s has %d of %d keys, %v", node.Addr, len(keys), len(asks), err)
 		}

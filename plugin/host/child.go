@@ -31,6 +31,7 @@ type child struct {
 	// extra ends what only a resource group of the process knows of; called with every kill and after the death; nil: none.
 	extra func()
 	dir   string // private directory, the mark of its descendants
+	mute  bool   // nobody reads what it prints to stderr
 	// verified is the program that was compared with its pin, to be started instead of whatever its path leads to; nil: the path.
 	verified *os.File
 	limit    context.Context // when it ends before disarm, the process is killed: it did not become ready in time
@@ -72,6 +73,9 @@ func (c *child) Start(context.Context) error {
 		return errors.Join(err, outR.Close(), outW.Close())
 	}
 	c.cmd.Stdout, c.cmd.Stderr = outW, errW
+	if c.mute {
+		c.cmd.Stderr = nil // /dev/null
+	}
 	err = c.spawner.start(c.cmd)
 	_, _ = outW.Close(), errW.Close()
 	if err != nil {

@@ -38,6 +38,10 @@ type Config struct {
 	Worker    string // worker name told to the plugin
 	MaxResult int    // bytes; stem.MaxResult
 
+	// Bare is for measurements: it leaves out what looks at tasks that succeed, that is the register, with which evidence begins, and
+	// the capture of stderr. Who is to blame for a death, and when a handler started, is then a guess.
+	Bare bool
+
 	Reaper *Reaper // the program's; nil: processes that leave their group outlive their plugin until the next Sweep
 }
 

@@ -203,3 +203,17 @@ func TestAPluginWithoutRegisterGetsNothingAhead(t *testing.T) {
 	}
 	wantFailure(t, r.run("spin", hard(50*time.Millisecond)), stem.ClassTimeout, "hard limit 50ms exceeded")
 }
+
+func TestABarePoolRunsTasksAndHearsNothing(t *testing.T) {
+	r := up(t, "", func(c *host.Config) { c.Bare, c.SendAhead = true, 4 })
+	for range 12 {
+		if o := r.run("print x"); o.Kind != plugin.Success {
+			t.Fatalf("got %+v", o)
+		}
+	}
+	r.run("echo x")
+	r.stop()
+	if lines := r.lines(); len(lines) != 0 {
+		t.Errorf("heard %v", lines)
+	}
+}

@@ -174,7 +174,9 @@ func (p *process) connect(ctx context.Context) error {
 	configure := &pluginv1.Configure{
 		Slots: uint32(cfg.PerProcess), Worker: cfg.Worker, Pool: cfg.Name, Config: cfg.Config, MaxResult: uint64(cfg.MaxResult),
 	}
-	if slices.Contains(p.manifest.Features, plugin.FeatureRegister) {
+	if cfg.Bare {
+		p.ahead, configure.SendAhead = cfg.SendAhead, uint32(cfg.SendAhead)
+	} else if slices.Contains(p.manifest.Features, plugin.FeatureRegister) {
 		configure.Register = filepath.Join(p.dir, "register")
 		if p.register, err = register.Create(configure.Register, cfg.PerProcess); err != nil {
 			return err

@@ -163,34 +163,45 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now().Unix()
 	for rest := p; len(rest) > 0; {
 		line, after, complete := bytes.Cut(rest, []byte("\n"))
+		if complete && len(l.buf) == 0 && l.full(now) { // a flood costs no copies
+			l.dropped++
+			rest = after
+			continue
+		}
 		keep := min(len(line), maxLine-len(l.buf))
 		l.buf = append(l.buf, line[:keep]...)
 		l.over += len(line) - keep
 		if complete {
-			l.end()
+			l.end(now)
 		}
 		rest = after
 	}
 	return len(p), nil
 }
 
-func (l *lines) end() {
-	line := strings.TrimRight(string(l.buf), "\r")
-	if l.over > 0 {
-		line += fmt.Sprintf("… (%d bytes more)", l.over)
-	}
-	l.buf, l.over = l.buf[:0], 0
-	if now := time.Now().Unix(); now != l.second {
+// full says whether no more lines are passed on in the second that is now.
+func (l *lines) full(now int64) bool { return l.second == now && l.passed >= linesPerSec }
+
+// end passes a line on, or counts it.
+func (l *lines) end(now int64) {
+	if now != l.second {
 		l.second, l.passed = now, 0
 		l.report()
 	}
-	if l.passed++; l.passed > linesPerSec {
+	if l.full(now) {
 		l.dropped++
-		return
+	} else {
+		l.passed++
+		line := strings.TrimRight(string(l.buf), "\r")
+		if l.over > 0 {
+			line += fmt.Sprintf("… (%d bytes more)", l.over)
+		}
+		l.emit(line)
 	}
-	l.emit(line)
+	l.buf, l.over = l.buf[:0], 0
 }
 
 func (l *lines) report() {
@@ -204,7 +215,7 @@ func (l *lines) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.buf) > 0 {
-		l.end()
+		l.end(time.Now().Unix())
 	}
 	l.report()
 }

@@ -117,6 +117,7 @@ func newProcess(p *Pool, dir string) *process {
 			p.log.Warn("a process is not on record: a sweep after a crash of this daemon would miss it", "pid", id.Pid, "error", err)
 		}
 	})
+	proc.child.mute = p.cfg.Bare
 	return proc
 }
 

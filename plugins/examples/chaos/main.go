@@ -39,6 +39,10 @@ func newPlugin() *sdk.Plugin {
 	sdk.Handle(p, jobs.Leak, hoard.leak)
 	sdk.Handle(p, jobs.Fork, fork)
 	sdk.Handle(p, jobs.Note, note)
+	sdk.Handle(p, jobs.Say, func(_ context.Context, a jobs.Args) (string, error) {
+		fmt.Fprintln(os.Stderr, text(a, "so be it"))
+		return "said", nil
+	})
 	sdk.Handle(p, jobs.Flood, flood)
 	sdk.Handle(p, jobs.Big, func(_ context.Context, a jobs.Args) (string, error) { return strings.Repeat("x", a.Bytes), nil })
 	return p

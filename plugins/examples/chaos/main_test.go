@@ -33,6 +33,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 		{jobs.Spin.Call(jobs.Args{MS: 1}), stem.Succeeded, "rounds"},
 		{jobs.Leak.Call(jobs.Args{Bytes: 1 << 16}), stem.Succeeded, "1 allocations kept"},
 		{jobs.Note.Call(jobs.Args{Message: "a line", File: filepath.Join(t.TempDir(), "notes")}), stem.Succeeded, "noted"},
+		{jobs.Say.Call(jobs.Args{}), stem.Succeeded, "said"},
 		{jobs.Fork.Call(jobs.Args{MS: 1}), stem.Succeeded, "child"},
 		{jobs.Flood.Call(jobs.Args{Lines: 50}), stem.Succeeded, "50 lines"},
 		{jobs.Big.Call(jobs.Args{Bytes: 10}), stem.Succeeded, strings.Repeat("x", 10)},
@@ -58,7 +59,7 @@ func TestEveryTaskMisbehavesAsItsNameSays(t *testing.T) {
 
 func TestEveryTaskIsDescribed(t *testing.T) {
 	m := sdk.NewMux(newPlugin(), nil, 1).Manifest()
-	if len(m.Tasks) != 14 {
+	if len(m.Tasks) != 15 {
 		t.Errorf("%d tasks", len(m.Tasks))
 	}
 	for _, task := range m.Tasks {

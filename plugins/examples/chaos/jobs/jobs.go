@@ -36,6 +36,7 @@ var (
 	Leak   = define("leak", "keep bytes of memory, and go on for ms")
 	Fork   = define("fork", "start a child process that sleeps for ms and outlives the task")
 	Note   = define("note", "append message as a line to file, then sleep for ms, deaf to cancellation")
+	Say    = define("say", "write message as a line to stderr")
 	Flood  = define("flood", "write lines to stderr and the log")
 	Big    = define("big", "return a result of bytes")
 )
