@@ -46,9 +46,10 @@ func Compose(broker, results, records stem.Store) stem.Store {
 // composed is the three stores of a Compose.
 type composed struct {
 	broker, results, records stem.Store
-	apart                    bool // results are not in the broker's store
-	ordered                  bool // something is not
-	begun                    receipts
+	apart                    bool     // results are not in the broker's store
+	ordered                  bool     // something is not
+	begun                    receipts // whose settlement has saved its records and is not through yet
+	early                    receipts // acknowledged early: what else is refused for that must be refused before anything is written
 }
 
 // parts are the different stores, the broker's first.

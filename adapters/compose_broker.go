@@ -46,6 +46,11 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 // either had better not run.
 func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	ds, err := b.broker.Broker.Claim(ctx, c)
+	for _, d := range ds {
+		if d.State.AckedEarly {
+			b.early.add(d.Receipt)
+		}
+	}
 	if err != nil || len(ds) == 0 || !b.apart {
 		return ds, err
 	}
@@ -60,17 +65,21 @@ func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delive
 		return ds, nil
 	}
 	err = fmt.Errorf("claim: record as running: %w", err)
+	return nil, errors.Join(err, giveBack(ctx, b.broker.Broker, ds))
+}
+
+// giveBack ends claims that nobody will hear of.
+func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery) error {
 	back := make([]stem.Settlement, len(ds))
 	for i, d := range ds {
-		back[i] = stem.Settlement{Receipt: d.Receipt, Kind: stem.Release}
-		if d.State.AckedEarly {
+		if back[i] = (stem.Settlement{Receipt: d.Receipt, Kind: stem.Release}); d.State.AckedEarly {
 			back[i].Kind = stem.AckEarly // it can not be given back; its lease will expire
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
 	defer cancel()
-	_, giveBack := b.broker.Broker.Settle(ctx, back...)
-	return nil, errors.Join(err, giveBack)
+	_, err := b.Settle(ctx, back...)
+	return err
 }
 
 // Extend implements stem.Broker.

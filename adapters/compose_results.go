@@ -49,8 +49,8 @@ func lifeOf(s stem.Status) time.Duration {
 	return stem.DefaultResultTTL + max(0, time.Until(s.DueAt))
 }
 
-// floors gives the epochs that new lives of these tasks must have so that their statuses replace the terminal ones of past
-// lives, which only the results' store may know.
+// floors gives the epochs that new lives of these tasks must have so that their statuses replace those of past lives, which only the
+// results' store may know. A task that has a floor is one of which something is known.
 func (c *composed) floors(ctx context.Context, ids []string) (map[string]stem.Epoch, error) {
 	if !c.apart || len(ids) == 0 {
 		return nil, nil
@@ -61,7 +61,7 @@ func (c *composed) floors(ctx context.Context, ids []string) (map[string]stem.Ep
 	}
 	floors := map[string]stem.Epoch{}
 	for _, s := range past {
-		if s != nil && s.State.Terminal() {
+		if s != nil {
 			floors[s.ID] = s.Epoch + 1
 		}
 	}

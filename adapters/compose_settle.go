@@ -45,7 +45,7 @@ func firstOfEach(settlements []stem.Settlement) int {
 func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlement, errs []error) error {
 	var leases []stem.Lease
 	for i, s := range settlements {
-		if errs[i] == nil && (len(s.Save) > 0 || b.apart && (s.Result != nil || s.Tally != nil)) {
+		if errs[i] == nil && (len(s.Save) > 0 || b.apart && (s.Result != nil || s.Tally != nil) || b.tooEarly(s)) {
 			leases = append(leases, stem.Lease{Receipt: s.Receipt, For: stem.DefaultLease})
 		}
 	}
@@ -61,8 +61,16 @@ func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlemen
 			errs[i] = fmt.Errorf("settle: %w", stem.ErrLeaseLost)
 			b.begun.remove(s.Receipt)
 		}
+		if errs[i] == nil && b.tooEarly(s) {
+			errs[i] = fmt.Errorf("settle: task %s was acknowledged early: only Done or Dead can follow", s.Receipt.ID)
+		}
 	}
 	return nil
+}
+
+// tooEarly says that the broker would refuse a settlement after others have written their part of it.
+func (b *composedBroker) tooEarly(s stem.Settlement) bool {
+	return s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly && b.early.has(s.Receipt)
 }
 
 // saveRecords saves each settlement's records, unless an earlier attempt at the same settlement did. After a crash there is no
@@ -193,6 +201,11 @@ func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Set
 	for i, err := range answers {
 		errs[at[i]] = err
 		b.begun.remove(rest[i].Receipt)
+		if err == nil && rest[i].Kind == stem.AckEarly {
+			b.early.add(rest[i].Receipt)
+		} else if err == nil {
+			b.early.remove(rest[i].Receipt)
+		}
 		if s := settlements[at[i]]; err == nil && s.Result == nil && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly {
 			changed = append(changed, s.Receipt.ID)
 		}

@@ -10,8 +10,7 @@ import (
 // its own records, is refused as a conflict, and its task runs again.
 const maxBegun = 10_000
 
-// receipts is a set of the claims whose settlement has saved its records and is not through yet. It is safe for concurrent
-// use; the zero value is empty.
+// receipts is a set of claims. It is safe for concurrent use; the zero value is empty.
 type receipts struct {
 	mu  sync.Mutex
 	set map[stem.Receipt]struct{}

@@ -38,6 +38,9 @@ type Capabilities struct {
 	Maintainer bool // of the Broker
 	Takeover   bool // of the Broker
 	Limiter    bool // of the Broker
+	// Composed: results are not in the store of the queues. What is said of a live task is then written, and may lag behind; Model
+	// asks only whether it has ended, and does not depend on the order of what happens at one instant in different queues.
+	Composed bool
 	// Sibling opens another handle on the storage of a store that Open gave, as another process would, perhaps with other
 	// options; nil: the storage belongs to the handle. Run closes the sibling.
 	Sibling func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store

@@ -33,24 +33,15 @@ func (b *broker) Claim(ctx context.Context, cl stem.Claim) ([]stem.Delivery, err
 		return out, nil
 	}
 	w := &waiter{bell: make(chan struct{}, 1)}
-	for _, ql := range cl.Queues {
-		b.queue(ql.Queue).waiters[w] = struct{}{}
-	}
+	b.wait(cl, w)
 	defer b.dismiss(cl, w)
 	over := time.NewTimer(cl.Wait)
 	defer over.Stop()
 	for {
 		change := b.changes(cl, now)
 		b.mu.Unlock()
-		select {
-		case <-w.bell:
-		case <-change:
-		case <-over.C:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-b.done:
-			return nil, wrap("claim", stem.ErrClosed)
+		if there, err := b.rung(ctx, w, change, over.C); err != nil || !there {
+			return nil, wrap("claim", err)
 		}
 		if now, err = b.change(); err != nil {
 			return nil, wrap("claim", err)
@@ -60,6 +51,21 @@ func (b *broker) Claim(ctx context.Context, cl stem.Claim) ([]stem.Delivery, err
 			return out, nil
 		}
 	}
+}
+
+// rung waits for a ring, a change of the queues, or the end; false: there is nothing to look for.
+func (c *core) rung(ctx context.Context, w *waiter, change, over <-chan time.Time) (bool, error) {
+	select {
+	case <-w.bell:
+	case <-change:
+	case <-over:
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-c.done:
+		return false, stem.ErrClosed
+	}
+	return true, nil
 }
 
 // take claims what is ready.
@@ -124,6 +130,13 @@ func (c *core) changes(cl stem.Claim, now time.Time) <-chan time.Time {
 		return nil
 	}
 	return time.After(first.Sub(now))
+}
+
+// wait has a waiter woken by its queues.
+func (c *core) wait(cl stem.Claim, w *waiter) {
+	for _, ql := range cl.Queues {
+		c.queue(ql.Queue).waiters[w] = struct{}{}
+	}
 }
 
 // dismiss takes a waiter away from its queues, and the queues that only it kept.

@@ -1,0 +1,266 @@
+package adapters
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+var errLive = errors.New("a task of this id is live")
+
+// letter is a dead letter and its lane.
+type letter struct {
+	stem.DeadLetter
+	lane *lane
+}
+
+// drawer reads the matching letters of a lane, newest first, a page at a time.
+type drawer struct {
+	lane  *lane
+	query stem.DeadLetterQuery
+	page  []stem.DeadLetter
+	last  bool
+}
+
+// next is the newest letter that was not taken, nil when there is none.
+func (d *drawer) next(ctx context.Context) (*stem.DeadLetter, error) {
+	for len(d.page) == 0 && !d.last {
+		p, err := d.lane.DeadLetters(ctx, d.query)
+		if err != nil {
+			return nil, err
+		}
+		for i := range p.Items {
+			if err := fromLane(&p.Items[i].Message); err != nil {
+				return nil, fmt.Errorf("%w: task %s: %w", stem.ErrCorrupt, p.Items[i].Message.ID, err)
+			}
+		}
+		d.page, d.last = p.Items, !p.More
+		d.query.Offset += len(p.Items)
+	}
+	if len(d.page) == 0 {
+		return nil, nil
+	}
+	return &d.page[0], nil
+}
+
+// drawers are those of the lanes that a query is about, each with its first page read.
+func (b *spreadBroker) drawers(ctx context.Context, q stem.DeadLetterQuery, first int) ([]*drawer, error) {
+	var lanes []*lane
+	var err error
+	if q.Queue != "" {
+		var l *lane
+		l, err = b.lane(laneOf(q.Queue))
+		lanes = []*lane{l}
+	} else {
+		lanes, err = b.all(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.Offset, q.Limit = 0, min(max(first, 1), pageMax)
+	out := make([]*drawer, len(lanes))
+	return out, each(lanes, func(i int, l *lane) error {
+		out[i] = &drawer{lane: l, query: q}
+		_, err := out[i].next(ctx)
+		return err
+	})
+}
+
+// letters finds dead letters of all lanes, newest first, limit of them after the first offset; limit < 0: all.
+func (b *spreadBroker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, limit int) ([]letter, error) {
+	first := pageMax
+	if limit >= 0 {
+		first = offset + limit
+	}
+	drawers, err := b.drawers(ctx, q, first)
+	if err != nil {
+		return nil, err
+	}
+	var out []letter
+	for limit < 0 || len(out) < limit {
+		var newest *drawer
+		for _, d := range drawers {
+			l, err := d.next(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if l != nil && (newest == nil || l.DeadAt.After(newest.page[0].DeadAt)) {
+				newest = d
+			}
+		}
+		if newest == nil {
+			break
+		}
+		if l := newest.page[0]; offset > 0 {
+			offset--
+		} else {
+			out = append(out, letter{l, newest.lane})
+		}
+		newest.page = newest.page[1:]
+	}
+	return out, nil
+}
+
+// DeadLetters implements stem.Inspector.
+func (b *spreadBroker) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) (stem.DeadLetterPage, error) {
+	var page stem.DeadLetterPage
+	limit := PageLimit(q.Limit)
+	found, err := b.letters(ctx, q, q.Offset, limit+1)
+	if err != nil {
+		return page, fmt.Errorf("dead letters: %w", err)
+	}
+	if page.More = len(found) > limit; page.More {
+		found = found[:limit]
+	}
+	for _, l := range found {
+		page.Items = append(page.Items, l.DeadLetter)
+	}
+	return page, nil
+}
+
+// PurgeDeadLetters implements stem.Inspector.
+func (b *spreadBroker) PurgeDeadLetters(ctx context.Context, q stem.DeadLetterQuery) (int, error) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = -1
+	}
+	found, err := b.letters(ctx, q, q.Offset, limit)
+	if err != nil {
+		return 0, fmt.Errorf("purge dead letters: %w", err)
+	}
+	byName := map[*lane][]string{}
+	for _, l := range found {
+		byName[l.lane] = append(byName[l.lane], l.Message.ID)
+	}
+	total := 0
+	for l, ids := range byName {
+		n, err := l.PurgeDeadLetters(ctx, stem.DeadLetterQuery{Queue: q.Queue, IDs: ids})
+		if total += n; err != nil {
+			return total, fmt.Errorf("purge dead letters: %w", err)
+		}
+	}
+	return total, nil
+}
+
+// forgetLetters deletes the letters that tasks which have just died had in other lanes: each id has one, the latest.
+func (b *spreadBroker) forgetLetters(ctx context.Context, ids []string, died *byLane) {
+	if len(ids) == 0 {
+		return
+	}
+	_ = b.everywhere(ctx, func(l *lane) error { // one that stays is shown beside the later one, until it expires
+		var others []string
+		for name, at := range died.at {
+			for _, i := range at {
+				if name != l.name {
+					others = append(others, ids[i])
+				}
+			}
+		}
+		if len(others) == 0 {
+			return nil
+		}
+		_, err := l.PurgeDeadLetters(ctx, stem.DeadLetterQuery{IDs: others})
+		return err
+	})
+}
+
+// Replay implements stem.Inspector. Each letter takes its id and its key as if it were published, then its lane moves it. The letters
+// selected are the newest; those of one lane go back in the order in which they died.
+func (b *spreadBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replayed, error) {
+	found, err := b.letters(ctx, r.DeadLetterQuery, r.Offset, PageLimit(r.Limit))
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	out := make([]stem.Replayed, len(found))
+	for i, l := range slices.Backward(found) {
+		out[i].DeadLetter = l.DeadLetter
+		why, err := b.replay(ctx, l, r)
+		if err != nil {
+			return nil, fmt.Errorf("replay: %w", err)
+		}
+		if why != nil {
+			out[i].Err = fmt.Errorf("replay: %w", why)
+		}
+	}
+	return out, nil
+}
+
+// replay moves one letter back; why says why it stays.
+func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why, err error) {
+	m := l.Message
+	found, err := b.find(ctx, []string{m.ID}, map[string]string{m.ID: l.lane.name})
+	if err != nil {
+		return nil, err
+	}
+	if found[0].live() {
+		return errLive, nil
+	}
+	if m.Unique.Key != "" {
+		if why, err = b.keyFree(ctx, m); why != nil || err != nil {
+			return why, err
+		}
+	}
+	if r.DryRun {
+		return b.replayInside(ctx, l, r)
+	}
+	m.State.NotBefore = time.Time{}
+	if r.Delay > 0 {
+		m.State.NotBefore = b.now().Add(r.Delay)
+	}
+	p := &post{Message: &m, out: &stem.Published{}, lane: l.lane.name}
+	if err = b.takeKeys(ctx, []*post{p}); err != nil {
+		return nil, err
+	}
+	if p.over || p.blocked {
+		b.published(ctx, []*post{p})
+		return KeyTaken(cmp.Or(p.out.ID, "another")), nil
+	}
+	if !m.GeneratedID {
+		w := b.idWrite(p)
+		w.Op = stem.PutRecord
+		if _, _, err = b.directory.save(ctx, []stem.RecordWrite{w}); err != nil {
+			return nil, err
+		}
+	}
+	if why, err = b.replayInside(ctx, l, r); err != nil {
+		return nil, err
+	}
+	p.out.ID, p.over = m.ID, true
+	if why != nil {
+		p.out.State = stem.Rejected
+	}
+	b.published(ctx, []*post{p})
+	return why, nil
+}
+
+// keyFree says whether a dead letter can have its key.
+func (b *spreadBroker) keyFree(ctx context.Context, m stem.Message) (why, err error) {
+	entries, err := b.directory.load(ctx, []stem.RecordRef{keyRef(m.Unique.Key)})
+	if err != nil || entries[0] == nil || entries[0].Task == m.ID {
+		return nil, err
+	}
+	e := entries[0]
+	found, err := b.find(ctx, []string{e.Task}, map[string]string{e.Task: e.Lane})
+	if err == nil && found[0].live() {
+		return KeyTaken(e.Task), nil
+	}
+	return nil, err
+}
+
+// replayInside has the lane move a letter, or say whether it would.
+func (b *spreadBroker) replayInside(ctx context.Context, l letter, r stem.Replay) (why, err error) {
+	r.DeadLetterQuery = stem.DeadLetterQuery{Queue: l.Message.Queue, IDs: []string{l.Message.ID}, Limit: 1}
+	done, err := l.lane.Replay(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(done) == 0 {
+		return errors.New("somebody else has replayed or purged it"), nil
+	}
+	return done[0].Err, nil
+}

@@ -1,0 +1,164 @@
+package adapters
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/stemd/stem"
+)
+
+// everywhere does something in all lanes there are.
+func (b *spreadBroker) everywhere(ctx context.Context, do func(l *lane) error) error {
+	lanes, err := b.all(ctx)
+	if err != nil {
+		return err
+	}
+	return each(lanes, func(_ int, l *lane) error { return do(l) })
+}
+
+// Queues implements stem.Inspector.
+func (b *spreadBroker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
+	var mu sync.Mutex
+	var out []stem.QueueCounts
+	err := b.everywhere(ctx, func(l *lane) error {
+		counts, err := l.Queues(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		out = append(out, counts...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queues: %w", err)
+	}
+	slices.SortFunc(out, func(x, y stem.QueueCounts) int { return cmp.Compare(x.Queue, y.Queue) })
+	return out, nil
+}
+
+// Browse implements stem.Inspector.
+func (b *spreadBroker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePage, error) {
+	l, err := b.lane(laneOf(q.Queue))
+	if err != nil {
+		return stem.BrowsePage{}, fmt.Errorf("browse: %w", err)
+	}
+	return l.Browse(ctx, q)
+}
+
+// Purge implements stem.Inspector. The unique keys of what is purged count for nothing from then on.
+func (b *spreadBroker) Purge(ctx context.Context, queue string) (int, error) {
+	l, err := b.lane(laneOf(queue))
+	if err != nil {
+		return 0, fmt.Errorf("purge: %w", err)
+	}
+	return l.Purge(ctx, queue)
+}
+
+// ReleaseOwner implements stem.Takeover.
+func (b *spreadBroker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
+	var mu sync.Mutex
+	total := 0
+	err := b.everywhere(ctx, func(l *lane) error {
+		n, err := l.ReleaseOwner(ctx, owner)
+		mu.Lock()
+		defer mu.Unlock()
+		total += n
+		return err
+	})
+	if err != nil {
+		return total, fmt.Errorf("release owner: %w", err)
+	}
+	return total, nil
+}
+
+// Take implements stem.Limiter.
+func (b *spreadBroker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAnswer, error) {
+	if b.Limiter == nil {
+		return nil, fmt.Errorf("take: %w", stem.ErrUnsupported)
+	}
+	return b.Limiter.Take(ctx, asks...)
+}
+
+// Maintain implements stem.Maintainer. What goes from the directory is nobody's, so it is not counted.
+func (b *spreadBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
+	var mu sync.Mutex
+	var sum stem.Maintained
+	err := b.everywhere(ctx, func(l *lane) error {
+		one, err := l.Maintain(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		more := sum.More || one.More
+		sum = sum.Add(one)
+		sum.More = more
+		return err
+	})
+	if err != nil {
+		return sum, fmt.Errorf("maintain: %w", err)
+	}
+	more, err := b.sweep(ctx)
+	if err != nil {
+		return sum, fmt.Errorf("maintain: %w", err)
+	}
+	if m, ok := b.Directory.Broker.(stem.Maintainer); ok {
+		expired, err := m.Maintain(ctx)
+		if err != nil {
+			return sum, fmt.Errorf("maintain: %w", err)
+		}
+		more = more || expired.More
+	}
+	sum.More = sum.More || more
+	return sum, nil
+}
+
+// sweepSlice is how many chosen ids one call of Maintain looks at.
+const sweepSlice = 500
+
+// sweep deletes the entries of chosen ids that their lanes have forgotten; those that they still know are looked at again later.
+func (b *spreadBroker) sweep(ctx context.Context) (more bool, err error) {
+	page, err := b.directory.records.List(ctx, stem.RecordQuery{Kind: kindID, DueBefore: b.now(), Limit: sweepSlice})
+	if err != nil || len(page.Items) == 0 {
+		return false, err
+	}
+	refs := make([]stem.RecordRef, len(page.Items))
+	for i, r := range page.Items {
+		refs[i] = r.RecordRef
+	}
+	entries, err := b.directory.load(ctx, refs)
+	if err != nil {
+		return false, err
+	}
+	var lanes byLane
+	for i, e := range entries {
+		if e != nil {
+			lanes.add(e.Lane, i)
+		}
+	}
+	writes := make([]stem.RecordWrite, len(entries))
+	err = b.inLanes(&lanes, func(l *lane, at []int) error {
+		ids := make([]string, len(at))
+		for n, i := range at {
+			ids[n] = refs[i].ID
+		}
+		known, err := l.Knows(ctx, ids...)
+		for n, i := range at {
+			if err != nil {
+				break
+			}
+			w := &writes[i]
+			*w = stem.RecordWrite{Record: *entries[i].record, Op: stem.DeleteRecord, IfVersion: entries[i].record.Version}
+			if known[n] {
+				w.Op, w.Record.Due = stem.ReplaceRecord, b.now().Add(max(b.Options.Dedupe, graceAge))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	writes = slices.DeleteFunc(writes, func(w stem.RecordWrite) bool { return w.IfVersion == 0 })
+	if len(writes) > 0 {
+		_, _, err = b.directory.save(ctx, writes)
+	}
+	return page.Next != "", err
+}

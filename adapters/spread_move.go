@@ -1,0 +1,201 @@
+package adapters
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// moving is a task on its way to another lane.
+type moving struct {
+	claim held
+	stay  *Stay // as it is to arrive
+}
+
+// move has other lanes adopt the tasks that go there. What is left of the settlement is that the task leaves.
+func (b *spreadBroker) move(ctx context.Context, ends []*ending) error {
+	var from byLane
+	for i, e := range ends {
+		if e.err == nil && (e.Kind == stem.Park || e.Kind == stem.Move && laneOf(e.Queue) != e.claim.lane) {
+			from.add(e.claim.lane, i)
+		}
+	}
+	stays := make([]*Stay, len(ends))
+	err := b.stays(ctx, &from, stays, func(i int) string { return ends[i].claim.ID })
+	if err != nil {
+		return err
+	}
+	var movings []moving
+	for i, s := range stays {
+		if s == nil {
+			continue // it does not move, or it is over, which its lane will say
+		}
+		e, to := ends[i], ends[i].Queue
+		if e.Kind == stem.Park {
+			to = stem.ParkedPrefix + s.Message.Name
+		}
+		switch {
+		case laneOf(to) == e.claim.lane: // parked where it is parked already
+			continue
+		case s.Message.State.AckedEarly:
+			e.err = fmt.Errorf("settle: task %s was acknowledged early: only Done or Dead can follow", e.claim.ID)
+			continue
+		}
+		s.Message.State, s.Message.Queue = Settled(s.Message.State, e.State), to
+		e.target = laneOf(to)
+		e.Settlement = stem.Settlement{Receipt: e.claim.Receipt, Kind: stem.Done, Then: e.Then}
+		movings = append(movings, moving{e.claim, s})
+	}
+	if err := b.intend(ctx, movings); err != nil {
+		return err
+	}
+	return b.relocate(ctx, movings)
+}
+
+// stays reads tasks in their lanes, each into its place.
+func (b *spreadBroker) stays(ctx context.Context, where *byLane, out []*Stay, id func(i int) string) error {
+	return b.inLanes(where, func(l *lane, at []int) error {
+		ids := make([]string, len(at))
+		for n, i := range at {
+			ids[n] = id(i)
+		}
+		found, err := l.Stays(ctx, ids...)
+		if err != nil {
+			return err
+		}
+		for n, i := range at {
+			out[i] = found[n]
+		}
+		return nil
+	})
+}
+
+// intend notes where tasks go before they do. Who is given such a task again brings it there instead: it may have gone, run and ended.
+func (b *spreadBroker) intend(ctx context.Context, movings []moving) error {
+	var writes []stem.RecordWrite
+	for _, m := range movings {
+		state, err := stem.EncodeState(m.stay.Message.State)
+		if err != nil {
+			return err
+		}
+		n := note{Lane: laneOf(m.stay.Message.Queue), Queue: m.stay.Message.Queue, Stay: m.stay.Token, State: state}
+		writes = append(writes, stem.RecordWrite{Record: n.record(moveRef(m.claim.lane, m.claim.ID)), TTL: b.memory()})
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	_, _, err := b.directory.save(ctx, writes)
+	return err
+}
+
+// memory is how long is remembered what must not happen twice.
+func (b *spreadBroker) memory() time.Duration { return max(b.Options.Dedupe, time.Hour) }
+
+// relocate brings tasks to the lanes they move to, and then what the directory says of them.
+func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
+	var to byLane
+	for i, m := range movings {
+		to.add(laneOf(m.stay.Message.Queue), i)
+	}
+	if err := b.list(ctx, to.names); err != nil {
+		return err
+	}
+	err := b.inLanes(&to, func(l *lane, at []int) error {
+		batch := make([]Stay, len(at))
+		for n, i := range at {
+			batch[n] = *movings[i].stay
+			batch[n].Token = movings[i].claim.lane + "\x00" + batch[n].Token
+		}
+		return l.Adopt(ctx, batch...)
+	})
+	if err != nil {
+		return err
+	}
+	var ids []stem.RecordWrite
+	var stakes []stake
+	for _, m := range movings {
+		msg := m.stay.Message
+		if lane := laneOf(msg.Queue); m.claim.unique.Key != "" {
+			stakes = append(stakes, stake{task: msg.ID, lane: lane, unique: m.claim.unique})
+		}
+		if !msg.GeneratedID {
+			w := b.idWrite(&post{Message: &msg, lane: laneOf(msg.Queue)})
+			w.Op = stem.PutRecord
+			ids = append(ids, w)
+		}
+	}
+	if len(ids) > 0 {
+		if _, _, err := b.directory.save(ctx, ids); err != nil {
+			return err
+		}
+	}
+	return b.rehouse(ctx, stakes)
+}
+
+// complete finishes the moves of tasks that came back because their mover went away, and returns the other ones.
+func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem.Delivery, error) {
+	var refs []stem.RecordRef
+	var at []int
+	for i, d := range ds {
+		if d.State.Redeliveries > 0 {
+			refs, at = append(refs, moveRef(laneOf(d.Queue), d.ID)), append(at, i)
+		}
+	}
+	entries, err := b.directory.load(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	var from byLane
+	for n, e := range entries {
+		if e != nil {
+			from.add(laneOf(ds[at[n]].Queue), n)
+		}
+	}
+	if len(from.names) == 0 {
+		return ds, nil
+	}
+	stays := make([]*Stay, len(entries))
+	if err := b.stays(ctx, &from, stays, func(n int) string { return ds[at[n]].ID }); err != nil {
+		return nil, err
+	}
+	var movings []moving
+	gone := map[int]struct{}{}
+	for n, s := range stays {
+		if s == nil || s.Token != entries[n].Stay {
+			continue
+		}
+		var state stem.State
+		if err := stem.DecodeState(entries[n].State, &state); err != nil {
+			return nil, err
+		}
+		s.Message.State, s.Message.Queue = Settled(s.Message.State, &state), entries[n].Queue
+		s.Message.State.Redeliveries-- // this one was no try at it
+		movings = append(movings, moving{inside(ds[at[n]].Receipt), s})
+		gone[at[n]] = struct{}{}
+	}
+	if err := b.relocate(ctx, movings); err != nil {
+		return nil, err
+	}
+	var lanes byLane
+	for i, m := range movings {
+		lanes.add(m.claim.lane, i)
+		b.hints.set(m.claim.ID, laneOf(m.stay.Message.Queue))
+	}
+	err = b.inLanes(&lanes, func(l *lane, at []int) error {
+		batch := make([]stem.Settlement, len(at))
+		for n, i := range at {
+			batch[n] = stem.Settlement{Receipt: movings[i].claim.Receipt, Kind: stem.Done}
+		}
+		_, err := l.Settle(ctx, batch...)
+		return err
+	})
+	var rest []stem.Delivery
+	for i, d := range ds {
+		if _, moved := gone[i]; !moved {
+			rest = append(rest, d)
+		}
+	}
+	return rest, err
+}

@@ -1,0 +1,275 @@
+package adapters
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stemd/stem"
+)
+
+// post is a message on its way to its lane.
+type post struct {
+	*stem.Message
+	out  *stem.Published
+	lane string
+	// id and key are the versions of the entries that this publish has made; 0: none, or they were there.
+	id, key int64
+	mine    bool   // the key is the task's already
+	heir    string // the task that ends with this publish and leaves its key to the message; empty: none does
+	over    bool   // out says what became of it
+	blocked bool   // by an entry that stands for nothing yet
+	wait    wait
+}
+
+func (p *post) duplicate(of string) { p.out.State, p.out.ID, p.over = stem.Duplicate, of, true }
+
+// Publish implements stem.Broker. A message that meets an entry whose task is just being published by somebody else waits until that
+// is so, or until it is clear that nobody does.
+func (b *spreadBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
+	out := make([]stem.Published, len(msgs))
+	var posts []*post
+	for i := range msgs {
+		out[i].ID = msgs[i].ID
+		if err := CheckMessage(msgs[i]); err != nil {
+			out[i].State, out[i].Err = stem.Rejected, err
+			continue
+		}
+		posts = append(posts, &post{Message: &msgs[i], out: &out[i], lane: laneOf(msgs[i].Queue)})
+	}
+	if err := b.postAll(ctx, posts); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	return out, nil
+}
+
+// postAll publishes messages so that each finds those before it.
+func (b *spreadBroker) postAll(ctx context.Context, posts []*post) error {
+	for len(posts) > 0 {
+		n := strangers(posts)
+		if err := b.post(ctx, posts[:n]); err != nil {
+			return err
+		}
+		for _, p := range posts[:n] {
+			if err := b.insist(ctx, p); err != nil {
+				return err
+			}
+		}
+		posts = posts[n:]
+	}
+	return nil
+}
+
+// strangers is how many messages can go together: up to the second one of an id or of a unique key, which must find the first.
+func strangers(posts []*post) int {
+	ids, keys := map[string]struct{}{}, map[string]struct{}{}
+	for i, p := range posts {
+		_, id := ids[p.ID]
+		_, key := keys[p.Unique.Key]
+		if id || key && p.Unique.Key != "" {
+			return i
+		}
+		ids[p.ID], keys[p.Unique.Key] = struct{}{}, struct{}{}
+	}
+	return len(posts)
+}
+
+// insist tries a message that is blocked again until it is not.
+func (b *spreadBroker) insist(ctx context.Context, p *post) error {
+	for pause := 2 * time.Millisecond; p.blocked; pause = min(2*pause, publishPatience/20) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("task %s: its id or its unique key is just being taken by another publisher, try again: %w", p.ID, ctx.Err())
+		case <-time.After(pause):
+		}
+		if err := b.post(ctx, []*post{p}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// post takes ids and keys, publishes, and gives back what it took for messages that were not accepted. When a lane fails, nobody knows
+// what it did: then the entries stay, and count only if the task is there.
+func (b *spreadBroker) post(ctx context.Context, posts []*post) error {
+	soon, cancel := context.WithTimeout(ctx, publishPatience)
+	defer cancel()
+	for _, p := range posts {
+		p.id, p.key, p.mine, p.blocked = 0, 0, false, false
+	}
+	if err := b.takeIDs(soon, posts); err != nil {
+		return err
+	}
+	if err := b.takeKeys(soon, posts); err != nil {
+		return err
+	}
+	var lanes byLane
+	for i, p := range posts {
+		if !p.over && !p.blocked {
+			lanes.add(p.lane, i)
+		}
+	}
+	if err := b.list(soon, lanes.names); err != nil {
+		return err
+	}
+	err := b.inLanes(&lanes, func(l *lane, at []int) error {
+		batch := make([]stem.Message, len(at))
+		for n, i := range at {
+			batch[n] = toLane(*posts[i].Message)
+		}
+		answers, err := l.Publish(soon, batch...)
+		if err != nil {
+			return err
+		}
+		for n, i := range at {
+			*posts[i].out, posts[i].over = answers[n], true
+		}
+		return nil
+	})
+	b.published(ctx, posts)
+	return err
+}
+
+// takeIDs sees to it that no other lane has a task of these ids.
+func (b *spreadBroker) takeIDs(ctx context.Context, posts []*post) error {
+	var chosen []*post
+	var writes []stem.RecordWrite
+	var known []*post // generated ids of which something is known
+	for _, p := range posts {
+		switch {
+		case !p.GeneratedID:
+			chosen, writes = append(chosen, p), append(writes, b.idWrite(p))
+		case p.State.Epoch > 0:
+			known = append(known, p)
+		}
+	}
+	if err := b.elsewhere(ctx, known); err != nil || len(writes) == 0 {
+		return err
+	}
+	versions, conflicts, err := b.directory.save(ctx, writes)
+	if err != nil {
+		return err
+	}
+	var taken []*post
+	var refs []stem.RecordRef
+	for i, p := range chosen {
+		if p.id = versions[i]; conflicts[i] {
+			taken, refs = append(taken, p), append(refs, idRef(p.ID))
+		}
+	}
+	entries, err := b.directory.load(ctx, refs)
+	if err != nil {
+		return err
+	}
+	return b.dispute(ctx, taken, entries)
+}
+
+// idWrite makes the entry of a chosen id. It is looked at again when its task may have ended and been forgotten.
+func (b *spreadBroker) idWrite(p *post) stem.RecordWrite {
+	r := note{Lane: p.lane}.record(idRef(p.ID))
+	r.Due = later(b.now(), p.State.NotBefore).Add(max(b.Options.Dedupe, graceAge))
+	return stem.RecordWrite{Record: r, Op: stem.CreateRecord}
+}
+
+// elsewhere answers generated ids whose task lives in another lane.
+func (b *spreadBroker) elsewhere(ctx context.Context, posts []*post) error {
+	if len(posts) == 0 {
+		return nil
+	}
+	ids := make([]string, len(posts))
+	for i, p := range posts {
+		ids[i] = p.ID
+	}
+	found, err := b.find(ctx, ids, nil)
+	if err != nil {
+		return err
+	}
+	for i, p := range posts {
+		if found[i].live() && found[i].lane != p.lane {
+			p.duplicate(p.ID)
+		}
+	}
+	return nil
+}
+
+// dispute decides about ids that have an entry. The one of the same lane is left to the lane.
+func (b *spreadBroker) dispute(ctx context.Context, posts []*post, entries []*entry) error {
+	var other byLane
+	for i, p := range posts {
+		if e := entries[i]; e == nil {
+			p.blocked = true // it went this moment
+		} else if e.Lane != p.lane {
+			other.add(e.Lane, i)
+		}
+	}
+	return b.inLanes(&other, func(l *lane, at []int) error {
+		ids := make([]string, len(at))
+		for n, i := range at {
+			ids[n] = posts[i].ID
+		}
+		known, err := l.Knows(ctx, ids...)
+		if err != nil {
+			return err
+		}
+		for n, i := range at {
+			p, e := posts[i], entries[i]
+			if known[n] {
+				p.duplicate(p.ID)
+				continue
+			}
+			if p.blocked = true; !p.wait.over(e, b.now()) {
+				continue
+			}
+			w := b.idWrite(p)
+			w.Op, w.IfVersion = stem.ReplaceRecord, e.record.Version
+			versions, conflicts, err := b.directory.save(ctx, []stem.RecordWrite{w})
+			if err != nil {
+				return err
+			}
+			p.id, p.blocked = versions[0], conflicts[0]
+		}
+		return nil
+	})
+}
+
+// published settles what a publish took: the keys of what was accepted are held now, and what was taken in vain is given back. An entry
+// that can not be changed now stands for what is true or for nothing, and is treated as such by the next who meets it.
+func (b *spreadBroker) published(ctx context.Context, posts []*post) {
+	var confirm []stem.RecordWrite
+	var again []stake
+	var refs []stem.RecordRef
+	var versions []int64
+	for _, p := range posts {
+		switch accepted := p.over && p.out.State == stem.Accepted; {
+		case accepted:
+			b.hints.set(p.ID, p.lane)
+			if p.key != 0 {
+				w := b.keyWrite(p, true)
+				w.Op, w.IfVersion = stem.ReplaceRecord, p.key
+				confirm = append(confirm, w)
+			} else if p.mine {
+				again = append(again, stake{p.ID, p.lane, p.Unique, p.State.NotBefore, 0})
+			}
+		case p.over || p.blocked:
+			if p.key != 0 {
+				refs, versions = append(refs, keyRef(p.Unique.Key)), append(versions, p.key)
+			}
+			if p.id != 0 && (p.blocked || p.out.State == stem.Rejected || p.out.ID != p.ID) {
+				refs, versions = append(refs, idRef(p.ID)), append(versions, p.id)
+			}
+		}
+	}
+	_ = b.directory.erase(ctx, refs, versions)
+	if len(confirm) > 0 {
+		_, _, _ = b.directory.save(ctx, confirm)
+	}
+	_ = b.renew(ctx, again)
+}
+
+// later is the later one of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
