@@ -20,8 +20,12 @@ var (
 	errGone = errors.New("somebody else has replayed or purged it")
 )
 
-// letterChunk is how many dead letters are looked at in one round trip.
-const letterChunk = 200
+const (
+	// letterChunk is how many dead letters are looked at in one round trip.
+	letterChunk = 200
+	// letterBytes is how many bytes of them are asked for, but for the last one.
+	letterBytes = 1 << 20
+)
 
 // letter is a dead letter with its number in the order of death.
 type letter struct {
@@ -85,11 +89,11 @@ func (b *broker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, li
 	}
 	keys := b.keys.lanes().all()
 	for skip := 0; ; {
-		values, err := b.run(ctx, "letters", keys, q.Queue, strconv.FormatInt(us(q.Since), 10), skip, letterChunk).Slice()
+		values, err := b.run(ctx, "letters", keys, q.Queue, strconv.FormatInt(us(q.Since), 10), skip, letterChunk, letterBytes).Slice()
 		if err != nil {
 			return nil, err
 		}
-		for i := 1; i+1 < len(values); i += 2 {
+		for i := 2; i+1 < len(values); i += 2 {
 			l, err := decodeLetter(values[i+1].(string))
 			if err != nil {
 				return nil, err
@@ -98,8 +102,7 @@ func (b *broker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, li
 				return out, nil
 			}
 		}
-		looked := int(values[0].(int64))
-		if skip += looked; looked < letterChunk {
+		if skip += int(values[0].(int64)); values[1].(int64) == 0 {
 			return out, nil
 		}
 	}

@@ -12,8 +12,12 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// countMax is how many queues one script counts.
-const countMax = 50
+const (
+	// countMax is how many queues one script counts.
+	countMax = 50
+	// browseMax is how many claimed tasks, and how many that have become due, one script puts in order.
+	browseMax = 500
+)
 
 // Queues implements stem.Inspector.
 func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
@@ -50,7 +54,8 @@ func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	return out, nil
 }
 
-// Browse implements stem.Inspector: those that run first, then the waiting ones in the order they would be claimed.
+// Browse implements stem.Inspector: those that run first, then the waiting ones in the order they would be claimed. The cursor is what
+// lua/browse.lua says of the last item's place.
 func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePage, error) {
 	var page stem.BrowsePage
 	place, due, rank := int64(-1), int64(0), int64(0)
@@ -60,7 +65,7 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 		}
 	}
 	limit := adapters.PageLimit(q.Limit)
-	found, err := b.run(ctx, "browse", b.keys.lanes(q.Queue).all(), place, due, rank, limit+1).Slice()
+	found, err := b.run(ctx, "browse", b.keys.lanes(q.Queue).all(), place, due, rank, limit+1, browseMax).Slice()
 	if err != nil {
 		return page, b.wrap("browse", err)
 	}

@@ -13,8 +13,12 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// pageChunk is how many statuses are looked at in one round trip at least.
-const pageChunk = 100
+const (
+	// pageChunk is how many statuses are looked at in one round trip at least.
+	pageChunk = 100
+	// runningMax is how many claimed tasks one script looks at.
+	runningMax = 1000
+)
 
 // seat is a task's place in the list: newest update first.
 type seat struct {
@@ -82,15 +86,43 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 	for len(queues) > 0 {
 		part := queues[:min(len(queues), countMax)]
 		queues = queues[len(part):]
-		values, err := r.run(ctx, "running", r.keys.lanes(part...).all(), len(part)).Slice()
+		both, err := r.run(ctx, "running", r.keys.lanes(part...).all(), len(part), runningMax).Slice()
 		if err != nil {
 			return nil, err
 		}
+		large, values := both[0].([]any), both[1].([]any)
 		for i := 0; i+1 < len(values); i += 2 {
 			out[values[i+1].(string)] = values[i].(int64)
 		}
+		for _, q := range large {
+			if err := r.claimed(ctx, part[q.(int64)-1], out); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return out, nil
+}
+
+// claimed adds the claimed tasks of one queue, a part at a time. A lease that is extended meanwhile is seen twice, and none is missed.
+func (r *results) claimed(ctx context.Context, queue string, out map[string]int64) error {
+	for over := range 2 {
+		last, seen := int64(0), 0 // the score of the last one, and how many of that score came before
+		for more := true; more; {
+			values, err := r.run(ctx, "leases", r.keys.lanes(queue).all(), over, last, seen, runningMax).Slice()
+			if err != nil {
+				return err
+			}
+			more = len(values) == 3*runningMax
+			for i := 0; i+2 < len(values); i += 3 {
+				if score := values[i].(int64); score != last {
+					last, seen = score, 0
+				}
+				seen++
+				out[values[i+2].(string)] = values[i+1].(int64)
+			}
+		}
+	}
+	return nil
 }
 
 // seats is the next n after last at most, of the running and of those in the list, in order.

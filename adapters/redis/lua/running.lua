@@ -1,18 +1,21 @@
--- Lists claimed tasks. ARGV: time, how many queues. Returns for each: when it was updated, id.
-local out = {}
+-- Lists claimed tasks. ARGV: time, how many queues, how many tasks to look at at most. Returns the numbers of the queues that were left out
+-- because they hold too many, and then for each task: when it was updated, id.
+local left, large, out = tonumber(ARGV[3]), {}, {}
 for q = 1, tonumber(ARGV[2]) do
-  for _, key in ipairs({ leased(q), late(q) }) do
-    local ids = call('ZRANGE', key, 0, -1)
-    for from = 1, #ids, 1000 do
-      local part = {}
-      for i = from, math.min(from + 999, #ids) do part[#part + 1] = ids[i] end
-      for i, s in ipairs(call('HMGET', TASKS, unpack(part))) do
+  local n = call('ZCARD', leased(q)) + call('ZCARD', late(q))
+  if n > left then
+    large[#large + 1] = q
+  elseif n > 0 then
+    left = left - n
+    for _, key in ipairs({ leased(q), late(q) }) do
+      local ids = call('ZRANGE', key, 0, -1)
+      for i, s in ipairs(#ids > 0 and call('HMGET', TASKS, unpack(ids)) or {}) do
         if s then
           local _, updated = unpk('<dd', s)
-          out[#out + 1], out[#out + 2] = updated, part[i]
+          out[#out + 1], out[#out + 2] = updated, ids[i]
         end
       end
     end
   end
 end
-return out
+return { large, out }
