@@ -60,8 +60,8 @@ func (d *db) examine(ctx context.Context, c *redis.Client) []string {
 	}
 	info := readInfo(text)
 	var out []string
-	if major, _ := strconv.Atoi(strings.SplitN(info["redis_version"], ".", 2)[0]); major > 0 && major < 7 {
-		out = append(out, "Redis "+info["redis_version"]+" is older than what Stem is tested with: upgrade to 7.0 or newer")
+	if err := tooOld(info["redis_version"]); err != nil { // one node among newer ones
+		out = append(out, err.Error())
 	}
 	if skew := max(begun.Sub(now), now.Sub(ended)); timeErr == nil && skew > skewTold {
 		out = append(out, fmt.Sprintf("this host's clock is %s off the server's, whose time counts: run an NTP service on both", skew.Round(time.Second)))
@@ -70,6 +70,18 @@ func (d *db) examine(ctx context.Context, c *redis.Client) []string {
 		out = append(out, "this server is a replica and takes no tasks: connect to the primary, or through Sentinel (?master=NAME)")
 	}
 	return append(append(out, memory(info)...), persistence(ctx, c, info)...)
+}
+
+// leastMajor is the first version whose scripts, access lists and messages within a Cluster are those this package is made for.
+const leastMajor = 7
+
+// tooOld refuses a server whose version is known to be too old.
+func tooOld(version string) error {
+	first, _, _ := strings.Cut(version, ".")
+	if major, err := strconv.Atoi(first); err == nil && major < leastMajor {
+		return fmt.Errorf("this server is Redis %s, Stem needs %d.0 or newer, also of what only speaks its protocol: upgrade it, or name another one", version, leastMajor)
+	}
+	return nil
 }
 
 func memory(info map[string]string) []string {

@@ -62,6 +62,26 @@ func TestAFullServerAndAReplicaRefuseWithAnErrorToDecideOn(t *testing.T) {
 	wants(t, err, stem.ErrReadOnly, "connect to the primary")
 }
 
+func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {
+	server := servers.Redis(t)
+	info, err := server.Client.Info(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(version, "\r\n")
+	proxy := testserver.NewProxy(t, server.Addr)
+	proxy.Replace("redis_version:"+version, "redis_version:6"+version[1:])
+	_, err = redis.Open(t.Context(), "redis://"+proxy.Addr)
+	if want := "this server is Redis 6" + version[1:] + ", Stem needs 7.0 or newer"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error is %v, want %q", err, want)
+	}
+	proxy.Replace("redis_version:"+version, "redis_version:8"+version[1:])
+	if w := open(t, "redis://"+proxy.Addr).Info.Version; !strings.HasPrefix(w, "Redis 8.") {
+		t.Errorf("version %q", w)
+	}
+}
+
 func TestPublishWaitsForItsReplicas(t *testing.T) {
 	s := testserver.NewSentinel(t)
 	store := open(t, s.URL()+"&wait_replicas=1")

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,22 +91,15 @@ func (d *db) clock() any {
 	return ""
 }
 
-// version is what the server says of itself.
+// version is what the server says of itself. It fails when that is too old.
 func (d *db) version(ctx context.Context) (string, error) {
 	text, err := d.client.Info(ctx, "server").Result()
 	if err != nil {
 		return "", err
 	}
-	version, mode := "?", "standalone"
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
-			version = v
-		}
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_mode:"); ok {
-			mode = v
-		}
-	}
-	return "Redis " + version + ", " + mode, nil
+	info := readInfo(text)
+	version, mode := cmp.Or(info["redis_version"], "?"), cmp.Or(info["redis_mode"], "standalone")
+	return "Redis " + version + ", " + mode, tooOld(version)
 }
 
 // start runs fn in a goroutine that close waits for; false: the store is closed.

@@ -16,10 +16,11 @@ import (
 
 // check is one line of stem health.
 type check struct {
-	Component string   `json:"component"`
-	Status    string   `json:"status"` // ok, warning, error
-	Message   string   `json:"message"`
-	Hints     []string `json:"hints,omitempty"`
+	Component string        `json:"component"`
+	Status    string        `json:"status"` // ok, warning, error
+	Message   string        `json:"message"`
+	Hints     []string      `json:"hints,omitempty"`
+	Context   *checkContext `json:"context,omitempty"`
 }
 
 func (p *program) healthCommand() *cobra.Command {
@@ -64,14 +65,18 @@ func (p *program) printHealth(checks []check) error {
 }
 
 func (p *program) health(ctx context.Context) ([]check, error) {
-	broker, _, err := p.where()
+	broker, results, err := p.where()
 	if err != nil {
 		return nil, err
+	}
+	var checks []check
+	if strings.HasPrefix(broker.URL, "rediss://") || strings.HasPrefix(results.URL, "rediss://") {
+		checks = append(checks, tlsCheck(p.tls, time.Now()))
 	}
 	begun := time.Now()
 	store, err := p.open(ctx, false)
 	if err != nil {
-		return []check{{Component: "store", Status: "error", Message: strings.TrimSuffix(err.Error(), ". "+moreSaid)}}, nil
+		return append(checks, check{Component: "store", Status: "error", Message: strings.TrimSuffix(err.Error(), ". "+moreSaid)}), nil
 	}
 	defer store.Close()
 	c := check{Component: "store", Status: "ok", Message: fmt.Sprintf("%s   %s   namespace %s   opened in %s (from %s)",
@@ -79,7 +84,7 @@ func (p *program) health(ctx context.Context) ([]check, error) {
 	if len(store.Info.Warnings) > 0 {
 		c.Status, c.Hints = "warning", store.Info.Warnings
 	}
-	checks := []check{c, p.probe(ctx, store)}
+	checks = append(checks, c, p.probe(ctx, store))
 	beats, err := stem.Heartbeats(ctx, store)
 	if err != nil {
 		return append(checks, check{Component: "daemons", Status: "error", Message: err.Error()}), nil

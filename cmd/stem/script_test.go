@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("STORE", "sqlite://"+filepath.Join(e.WorkDir, "stem.db"))
 			return os.MkdirAll(filepath.Join(e.WorkDir, "run"), 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seed": seed},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"seed": seed, "redis": startRedis},
 	})
 }
 

@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ type Proxy struct {
 	conns    map[net.Conn]struct{}
 	requests meter
 	replies  meter
+	from, to []byte // in replies
 	closed   bool
 	done     sync.WaitGroup
 }
@@ -45,6 +47,13 @@ func (p *Proxy) CutRequest(n int) { p.arm(n, -1) }
 
 // CutReply breaks the connection before the n-th byte of a reply from now on, counted from 0: the server has done all it was asked.
 func (p *Proxy) CutReply(n int) { p.arm(-1, n) }
+
+// Replace puts to in the place of from in what the server answers from now on, so that it seems to be another one. Both have one length.
+func (p *Proxy) Replace(from, to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.from, p.to = []byte(from), []byte(to)
+}
 
 // Heal breaks nothing from now on and counts anew.
 func (p *Proxy) Heal() { p.arm(-1, -1) }
@@ -127,9 +136,22 @@ func (p *Proxy) pass(from, to net.Conn, m *meter) {
 			return
 		}
 		n, cut := p.count(n, m)
+		p.disguise(buf[:n], m)
 		if _, err := to.Write(buf[:n]); err != nil || cut {
 			return
 		}
+	}
+}
+
+// disguise replaces in a reply. What is replaced is short and comes in one piece.
+func (p *Proxy) disguise(b []byte, m *meter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m != &p.replies || len(p.from) == 0 {
+		return
+	}
+	if i := bytes.Index(b, p.from); i >= 0 {
+		copy(b[i:], p.to)
 	}
 }
 
