@@ -135,6 +135,9 @@ func sqliteEnqueue(ctx context.Context, s setting) (r result, err error) {
 // latencyGap is the pause between two tasks of the latency case: long enough for the daemon to be idle again.
 const latencyGap = 20 * time.Millisecond
 
+// idleGap is a pause after which whatever is done only for a while after a task is over.
+const idleGap = 250 * time.Millisecond
+
 // besideStemd runs fn on a SQLite file that a stemd with one no-op process works on.
 func besideStemd(ctx context.Context, s setting, fn func(store stem.Store, url string, d *stemd) error) (err error) {
 	url := "sqlite://" + filepath.Join(s.dir, "stem.db")
@@ -152,12 +155,12 @@ func besideStemd(ctx context.Context, s setting, fn func(store stem.Store, url s
 }
 
 // apart runs this program again as the other process of a case.
-func apart(ctx context.Context, mode, url string, n int, out io.Writer) error {
+func apart(ctx context.Context, mode, url string, n int, out io.Writer, more ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, mode, url, "-n", strconv.Itoa(n))
+	cmd := exec.CommandContext(ctx, self, append([]string{mode, url, "-n", strconv.Itoa(n)}, more...)...)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	return cmd.Run()
 }
@@ -194,14 +197,14 @@ func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
 }
 
 // producer is the other process of the latency cases.
-func producer(ctx context.Context, url string, n int) (err error) {
+func producer(ctx context.Context, url string, n int, gap time.Duration) (err error) {
 	store, err := all.Open(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	client := stem.NewClient(store)
-	tick := time.NewTicker(latencyGap)
+	tick := time.NewTicker(gap)
 	defer tick.Stop()
 	for range n {
 		if _, err := client.Enqueue(ctx, task, body(200), stem.Queue(queue)); err != nil {

@@ -27,7 +27,9 @@ type result struct {
 	RSS     float64 `json:"rss_mb"`
 	CPU     float64 `json:"cpu_s"`
 	Ratio   float64 `json:"ratio,omitempty"` // to the same without something, in the same run
-	target  string
+	// Versus, of another system, is how Stem's result of the same case compares.
+	Versus *comparison `json:"versus,omitempty"`
+	target string
 }
 
 // setting is what every case gets.
@@ -74,7 +76,8 @@ var cases = []struct {
 	{"redis enqueue one by one, 1 producer", "", asynqSingles(1)},
 	{"redis enqueue one by one, 8 producers", "≥ 1.2 × asynq", redisSingles(8)},
 	{"redis enqueue one by one, 8 producers", "", asynqSingles(8)},
-	{"redis enqueue → start at 50/s", "p50 ≤ 0.8 ms, p99 ≤ 1.5 ms", redisLatency},
+	{"redis enqueue → start at 50/s", "p50 ≤ 0.8 ms, p99 ≤ 1.5 ms", redisLatency(latencyGap, 500)},
+	{"redis enqueue → start from idle, 4 a second", "p50 ≤ 1 ms", redisLatency(idleGap, 80)},
 	{"redis enqueue → start at 50/s", "", asynqLatency},
 	{"redis claim and settle, backlog 1,000", "", redisBacklog(smallBacklog)},
 	{"redis claim and settle, backlog 1,000,000", "like 1,000", redisBacklog(bigBacklog)},
@@ -90,6 +93,7 @@ func main() {
 	only := flag.String("run", "", "regular expression: cases to run")
 	n := flag.Int("n", 0, "tasks per case; 0: each case's own number")
 	produce := flag.String("produce", "", "internal: be the producer of the latency case on this store")
+	gap := flag.Duration("gap", latencyGap, "internal: the producer's pause after each task")
 	await := flag.String("await", "", "internal: be the waiter of the wait case on this store")
 	flood := flag.String("flood", "", "internal: be a producer of the crowd case on this store")
 	flag.Parse()
@@ -98,7 +102,7 @@ func main() {
 	var err error
 	switch {
 	case *produce != "":
-		err = producer(ctx, *produce, *n)
+		err = producer(ctx, *produce, *n, *gap)
 	case *await != "":
 		err = waiter(ctx, *await, *n)
 	case *flood != "":
@@ -141,6 +145,7 @@ func run(ctx context.Context, bin, out, only string, n int) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		r.System, r.Case, r.target = cmp.Or(r.System, "stem"), c.name, c.target
+		r.Versus = versus(results, r)
 		results = append(results, r)
 		line, err := json.Marshal(r)
 		if err != nil {
@@ -158,8 +163,10 @@ func run(ctx context.Context, bin, out, only string, n int) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, line := range versus(results) {
-		fmt.Println(line)
+	for _, r := range results {
+		if r.Versus != nil {
+			fmt.Println(r.Versus.sentence(r))
+		}
 	}
 	return nil
 }

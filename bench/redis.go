@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -104,21 +102,15 @@ func rate(n int, took time.Duration) result {
 	return result{N: n, Seconds: took.Seconds(), PerSec: float64(n) / took.Seconds()}
 }
 
-// redisLatency lets another process enqueue 50 tasks a second.
-func redisLatency(ctx context.Context, s setting) (result, error) {
+// redisLatency lets another process enqueue n tasks, one after each gap.
+func redisLatency(gap time.Duration, n int) func(context.Context, setting) (result, error) {
 	return onRedis(func(ctx context.Context, s setting, server *testserver.Redis, store stem.Store) (r result, err error) {
 		d, err := startStemd(ctx, s, store, server.URL(), 1)
 		if err != nil {
 			return r, err
 		}
 		defer func() { err = errors.Join(err, d.stop()) }()
-		self, err := os.Executable()
-		if err != nil {
-			return r, err
-		}
-		cmd := exec.CommandContext(ctx, self, "-produce", server.URL(), "-n", strconv.Itoa(s.count(500)))
-		cmd.Stderr = os.Stderr
-		if err := cmd.Run(); err != nil {
+		if err := apart(ctx, "-produce", server.URL(), s.count(n), nil, "-gap", gap.String()); err != nil {
 			return r, err
 		}
 		if err := drained(ctx, store); err != nil {
@@ -131,7 +123,7 @@ func redisLatency(ctx context.Context, s setting) (result, error) {
 		r, err = outcome(ctx, store, ids)
 		r.PerSec = 0
 		return r, err
-	})(ctx, s)
+	})
 }
 
 // everyID lists the tasks of a store.
@@ -261,29 +253,4 @@ func redisIdle(ctx context.Context, s setting) (result, error) {
 		}
 		return r, err
 	})(ctx, s)
-}
-
-// versus adds to each result how it compares with the other systems' in the same case: rates, or else latencies.
-func versus(results []result) []string {
-	var out []string
-	for _, r := range results {
-		for _, other := range results {
-			if r.System != "stem" || other.System == "stem" || r.Case != other.Case {
-				continue
-			}
-			line := fmt.Sprintf("%s: %s ", r.Case, other.System)
-			var parts []string
-			if r.PerSec > 0 && other.PerSec > 0 {
-				parts = append(parts, fmt.Sprintf("%.1f × its rate", r.PerSec/other.PerSec))
-			}
-			if r.P50 > 0 && other.P50 > 0 {
-				parts = append(parts, fmt.Sprintf("%.4f of its p50", r.P50/other.P50))
-			}
-			if r.CPU > 0 && other.CPU > 0 {
-				parts = append(parts, fmt.Sprintf("%.2f of its CPU", r.CPU/other.CPU))
-			}
-			out = append(out, line+strings.Join(parts, ", "))
-		}
-	}
-	return out
 }
