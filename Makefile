@@ -26,12 +26,8 @@ build:
 test: deps
 	$(GO) test -race -timeout 20m ./...
 
-# The servers that tests start. What is there already is left alone, so this needs a network only once.
 deps:
-	@command -v redis-server >/dev/null && exit 0; \
-	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  command -v apt-get >/dev/null || { echo "make test needs redis-server 7.0 or newer: install it and try again" >&2; exit 1; }; \
-	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server
+	@tools/deps.sh
 
 lint: tools
 	$(GO) vet ./...
