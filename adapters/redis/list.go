@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
@@ -154,19 +153,22 @@ func (r *results) seats(ctx context.Context, running map[string]int64, last seat
 // after is the next n of the list after last.
 func (r *results) after(ctx context.Context, last seat, n int) ([]seat, error) {
 	var out []seat
-	for skip := int64(0); len(out) < n; skip += int64(n) {
-		all, err := r.client.ZRevRangeByScoreWithScores(ctx, r.keys.key(recentKey), &redis.ZRangeBy{
-			Min: "-inf", Max: strconv.FormatInt(last.updated, 10), Offset: skip, Count: int64(n),
-		}).Result()
+	keys := r.keys.lanes().all()
+	for skip := 0; len(out) < n; skip += n {
+		all, err := r.run(ctx, "after", keys, last.updated, last.id, skip, n).StringSlice()
 		if err != nil {
 			return nil, err
 		}
-		for _, z := range all {
-			if s := (seat{int64(z.Score), z.Member.(string)}); last.compare(s) < 0 {
+		for i := 0; i+1 < len(all); i += 2 {
+			updated, err := strconv.ParseInt(all[i+1], 10, 64)
+			if err != nil {
+				return nil, err
+			}
+			if s := (seat{updated, all[i]}); last.compare(s) < 0 {
 				out = append(out, s)
 			}
 		}
-		if len(all) < n {
+		if len(all) < 2*n {
 			break
 		}
 	}

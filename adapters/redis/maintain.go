@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// maintainSlice is how many of each sort one script deletes: a millisecond or two of the server's time.
-	maintainSlice = 500
+	// maintainSlice is how many of each sort one script deletes: a few milliseconds of the server's time.
+	maintainSlice = 250
 	// maintainScripts is how many such scripts one call of Maintain runs.
-	maintainScripts = 20
+	maintainScripts = 40
 	// dissolveMax is how many groups, and how many members, one call deletes.
 	dissolveMax = 10_000
 )

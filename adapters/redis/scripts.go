@@ -16,7 +16,7 @@ var parts = map[string]string{
 	"publish": "state arrive", "claim": "state", "extend": "state", "release": "state", "replay": "state arrive end",
 	"settle": "state arrive group record result end", "save": "state result", "load": "state", "expire": "state group",
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "", "records": "record", "recordlist": "",
-	"counts": "state", "running": "", "leases": "", "browse": "state", "letters": "", "purgedead": "end", "maintain": "record end", "prune": "",
+	"counts": "state", "running": "", "leases": "", "after": "", "browse": "state", "letters": "", "purgedead": "end", "maintain": "record end", "prune": "",
 }
 
 // scripts are ready to run by name.
