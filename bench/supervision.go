@@ -9,7 +9,7 @@ import (
 // supervision is what the register, evidence and the capture of output cost: the same drain with them and without, in turns, so that
 // both meet the same machine. The rate is the median with them, the ratio the median of with to without over the pairs.
 func supervision(l memoryLoad) func(context.Context, setting) (result, error) {
-	const pairs = 9
+	const pairs = 25
 	return func(ctx context.Context, s setting) (result, error) {
 		var rates, ratios []float64
 		var last result
@@ -18,7 +18,7 @@ func supervision(l memoryLoad) func(context.Context, setting) (result, error) {
 			for j := range rate {
 				which := (i + j) % 2 // each is first in turn
 				l.bare = which == 1
-				r, err := l.drain(ctx, s, s.count(200_000))
+				r, err := l.drain(ctx, s, s.count(60_000))
 				if err != nil {
 					return r, err
 				}

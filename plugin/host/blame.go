@@ -56,7 +56,9 @@ type death struct {
 	dump    string         // stacks of its goroutines before the kill; empty: none
 	at      time.Time
 	drained bool // it was asked to end
-	tasks   bool // an attempt ran in it, or had just returned
+	// doubt says that suspects are to be tried alone; by are the ids of the tasks that ran in it or had just returned.
+	doubt bool
+	by    []string
 	// entries is the register, nil when the plugin keeps none.
 	entries map[uint64]register.Entry
 }
@@ -105,6 +107,16 @@ func (d death) count(lost []*held, state register.State) (n int) {
 		}
 	}
 	return n
+}
+
+// begun are the ids of the tasks that had begun and whose ends had not been reported.
+func (d death) begun(lost []*held) (ids []string) {
+	for _, h := range lost {
+		if d.state(h) != register.Free {
+			ids = append(ids, h.ID)
+		}
+	}
+	return ids
 }
 
 // state of an attempt at the death; Free: it had not started.

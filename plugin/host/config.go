@@ -62,8 +62,8 @@ type Processes struct {
 type Restart struct {
 	Delay    time.Duration // first wait; 1 s. A process that had become ready is replaced at once the first time.
 	MaxDelay time.Duration // 30 s
-	// Attempts is how many failed starts, or deaths between which nothing was done, in a row until the pool is quarantined; 5. A death
-	// by a task counts as a tenth of one, and delays nothing.
+	// Attempts is how many failed starts, or deaths between which nothing was done, in a row until the pool is quarantined; 5. A task
+	// that kills its process counts as a tenth of one, however often it does, and delays nothing.
 	Attempts int
 }
 

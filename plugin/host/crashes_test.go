@@ -45,6 +45,7 @@ type worker struct {
 	ended   int
 	moved   time.Time
 	wrong   []string
+	retries int // of what kills, at once
 }
 
 func (w *worker) Ready() {
@@ -80,6 +81,12 @@ func (w *worker) Done(outcomes []plugin.Outcome) {
 		}
 		if kills {
 			w.crashed++
+			if a.Attempt < w.retries {
+				a.Attempt++
+				a.Epoch++
+				w.todo = append([]plugin.Attempt{a}, w.todo...)
+				continue
+			}
 		}
 		w.ended++
 		w.moved = time.Now()

@@ -187,6 +187,7 @@ func TestDeadlyTasksInARowDoNotHoldUpThoseBehindThem(t *testing.T) {
 		}
 		w.todo = append(w.todo, a)
 	}
+	w.retries = 2 // at once, before the others
 	w.run(t, host.Config{Processes: host.Processes{Max: 2}, Restart: host.Restart{Delay: time.Hour, MaxDelay: time.Hour}})
 }
 

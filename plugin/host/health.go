@@ -18,10 +18,10 @@ const mostDelay = 20
 // which nothing was done (see verdict), the pool is quarantined once no process is left: it takes nothing, and one process at a time is tried,
 // ever less often. A probe that becomes ready ends the first kind; one that ends an attempt or lives for MaxDelay the second.
 type health struct {
-	failures  int    // starts that failed in a row
-	barren    int    // deaths in a row between which nothing was done, those by tasks at their weight
-	slain     int    // deaths by tasks among them
-	what      string // the last failure
+	failures  int                 // starts that failed in a row
+	barren    int                 // deaths in a row between which nothing was done and that were no task's doing
+	deadly    map[string]struct{} // ids of tasks that caused the others; bounded
+	what      string              // the last failure
 	failed    time.Time
 	notBefore time.Time // of the next start
 	stamp     stamp     // of the program that failed
@@ -50,7 +50,7 @@ func stampOf(command string) stamp {
 func (h *health) ill() bool { return h.failures > 0 || h.barren > 1 }
 
 // ailing says that the pool must prove itself with one process.
-func (h *health) ailing(r Restart) bool { return h.failures >= r.Attempts || h.barren >= r.Attempts }
+func (h *health) ailing(r Restart) bool { return h.failures >= r.Attempts || h.deaths() >= r.Attempts }
 
 // rose notes a start that worked.
 func (h *health) rose() { h.failures = 0 }
@@ -122,17 +122,18 @@ func (p *Pool) died(proc *process, d death) {
 	case d.cause.kind == causeHard || d.cause.kind == causeSilent || d.cause.kind == causeCancel || d.cause.kind == causeMemory:
 	case worked || useful || d.at.Sub(proc.took) >= p.cfg.Restart.MaxDelay:
 		v = proved
-	case d.tasks:
+	case d.doubt:
+	case len(d.by) > 0:
 		v = tasksDoing
 	default:
 		v = unexplained
 	}
-	n := h.judge(v, p.cfg.Restart)
+	n := h.judge(v, d.by, p.cfg.Restart)
 	if v == unexplained || v == tasksDoing {
 		h.stamp = stampOf(p.cfg.Command[0])
 		h.what = fmt.Sprintf("its processes die (%d times): %s", h.barren, d.last(d.exit))
 		if v == tasksDoing {
-			h.what = fmt.Sprintf("each task kills its process (%d in a row): %s", h.slain, d.last(d.exit))
+			h.what = fmt.Sprintf("each task kills its process (%d of them): %s", len(h.deadly), d.last(d.exit))
 		}
 	}
 	var wait time.Duration
@@ -181,7 +182,7 @@ func (p *Pool) heal(now time.Time) {
 // pardon lets the next probe begin now and their delays grow anew; the caller holds the lock.
 func (p *Pool) pardon(now time.Time) {
 	h := &p.crew.health
-	h.failures, h.barren = min(h.failures, p.cfg.Restart.Attempts), min(h.barren, p.cfg.Restart.Attempts)
+	h.failures, h.barren = min(h.failures, p.cfg.Restart.Attempts), min(h.barren, max(p.cfg.Restart.Attempts-len(h.deadly)/tasksWeight, 0))
 	h.notBefore, h.stamp = now, stampOf(p.cfg.Command[0])
 }
 

@@ -6,8 +6,6 @@ import (
 	"os"
 	"syscall"
 	"time"
-
-	"github.com/stemd/stem/plugin/register"
 )
 
 const (
@@ -51,7 +49,7 @@ func (p *process) serve(ctx context.Context) death {
 			"pid", d.pid, "how", d.exit, "tasks", len(suspects))
 		p.pool.suspect(suspects)
 	}
-	d.tasks = d.count(lost, register.Running)+d.count(lost, register.Done) > 0
+	d.doubt, d.by = len(suspects) > 0, d.begun(lost)
 	p.testify(d, lost, outcomes)
 	if len(outcomes) > 0 {
 		p.pool.sink.Done(outcomes)

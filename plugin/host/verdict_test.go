@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -27,8 +28,8 @@ func TestWhatDeathsInARowCost(t *testing.T) {
 	} {
 		var h health
 		held := 0
-		for _, v := range c.deaths {
-			held = h.judge(v, r)
+		for i, v := range c.deaths {
+			held = h.judge(v, []string{fmt.Sprint(i)}, r)
 		}
 		if held != c.held || h.ailing(r) != c.barred {
 			t.Errorf("%s: held back for %d and quarantined %v, want %d and %v", c.what, held, h.ailing(r), c.held, c.barred)
@@ -44,32 +45,37 @@ func repeat(v verdict, n int) []verdict {
 	return all
 }
 
-// Deadly tasks never hold a pool back that does something in between, and no plugin that only dies runs for ever.
+// Deadly tasks, tried again and again, never hold a pool back that does something in between, and no plugin that dies of whatever it is
+// given runs for ever.
 func TestDeadlyTasksHoldUpNobodyWhileOthersAreDone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := Restart{Attempts: rapid.IntRange(2, 8).Draw(t, "attempts")}
 		var h health
-		row := 0 // deaths by tasks since something was done
+		row := map[string]bool{} // tasks that killed since something was done
 		for range rapid.IntRange(1, 300).Draw(t, "deaths") {
 			v := rapid.SampledFrom([]verdict{innocent, proved, tasksDoing, tasksDoing, tasksDoing}).Draw(t, "verdict")
-			if v == tasksDoing && row == tasksWeight*(r.Attempts-1)-1 {
+			id := fmt.Sprint(rapid.IntRange(1, 200).Draw(t, "task"))
+			if v == tasksDoing && len(row) == tasksWeight*(r.Attempts-1)-1 && !row[id] {
 				v = proved
 			}
 			switch v {
 			case tasksDoing:
-				row++
+				row[id] = true
 			case proved:
-				row = 0
+				clear(row)
 			}
-			if held := h.judge(v, r); held != 0 || h.ailing(r) {
-				t.Fatalf("held back for %d after %d deaths by tasks in a row", held, row)
+			if held := h.judge(v, []string{id}, r); held != 0 || h.ailing(r) {
+				t.Fatalf("held back for %d after deaths by %d tasks in a row", held, len(row))
 			}
 		}
 		for n := 0; !h.ailing(r); n++ {
 			if n > tasksWeight*r.Attempts {
 				t.Fatalf("%d deaths in a row and no quarantine", n)
 			}
-			h.judge(tasksDoing, r)
+			h.judge(tasksDoing, []string{fmt.Sprint("new ", n)}, r)
+		}
+		if len(h.deadly) > tasksWeight*r.Attempts {
+			t.Fatalf("%d ids are kept", len(h.deadly))
 		}
 	})
 }
