@@ -27,6 +27,7 @@ func documentedACL(t *testing.T) []string {
 
 // TestContractAsTheDocumentedUser runs the whole contract as a user who may do only what the documentation lists.
 func TestContractAsTheDocumentedUser(t *testing.T) {
+	t.Parallel()
 	server := testserver.NewRedis(t)
 	rules := documentedACL(t)
 	for i, rule := range rules { // the contract's cases keep apart by namespaces of their own
@@ -64,6 +65,7 @@ func TestAUserOfOneNamespaceCanNotTouchAnother(t *testing.T) {
 }
 
 func TestTheDocumentedUserWorksOnACluster(t *testing.T) {
+	t.Parallel()
 	c := testserver.NewCluster(t)
 	for _, node := range c.Nodes {
 		if err := node.SetUser(t.Context(), "stem", "secret", documentedACL(t)...); err != nil {

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"crypto/rand"
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -14,8 +15,14 @@ import (
 
 var servers testserver.Shared
 
+// atOnce is how many tests run beside each other where nothing else is asked for: most of the time they wait for servers.
+const atOnce = "4"
+
 func TestMain(m *testing.M) {
 	adaptertest.CrashChild(redis.Open)
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		_ = n.Value.Set(atOnce) // what the command line says is set when the tests run
+	}
 	os.Exit(servers.Main(m))
 }
 
@@ -27,17 +34,25 @@ var capabilities = adaptertest.Capabilities{
 	},
 }
 
-func TestContract(t *testing.T) { adaptertest.Run(t, fresh(servers.Redis(t).URL()), capabilities) }
+func TestContract(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, fresh(servers.Redis(t).URL()), capabilities)
+}
 
 func TestContractOnACluster(t *testing.T) {
+	t.Parallel()
 	adaptertest.Run(t, fresh(servers.Cluster(t).URL()), capabilities)
 }
 
 func TestContractBehindSentinel(t *testing.T) {
+	t.Parallel()
 	adaptertest.Run(t, fresh(servers.Sentinel(t).URL()), capabilities)
 }
 
-func TestModel(t *testing.T) { adaptertest.Model(t, fresh(servers.Redis(t).URL()), capabilities) }
+func TestModel(t *testing.T) {
+	t.Parallel()
+	adaptertest.Model(t, fresh(servers.Redis(t).URL()), capabilities)
+}
 
 // fresh opens stores that share a server and nothing else.
 func fresh(url string) adaptertest.Open {

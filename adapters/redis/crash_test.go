@@ -9,6 +9,7 @@ import (
 )
 
 func TestAKilledClientLosesNothingThatWasAcceptedNorBringsBackWhatWasSettled(t *testing.T) {
+	t.Parallel()
 	for name, url := range map[string]string{
 		"single": testserver.NewRedis(t).URL(), "cluster": testserver.NewCluster(t).URL(), "sentinel": testserver.NewSentinel(t).URL(),
 	} {
@@ -18,6 +19,7 @@ func TestAKilledClientLosesNothingThatWasAcceptedNorBringsBackWhatWasSettled(t *
 
 // With appendfsync always an answer means that the disk has it, so the server may be killed as well.
 func TestAServerKilledWithItsClientLosesNothingWhenItSyncsAlways(t *testing.T) {
+	t.Parallel()
 	server := testserver.NewRedis(t, "appendfsync always")
 	adaptertest.Crash(t, server.URL(), redis.Open, func(t *testing.T) {
 		if err := server.Kill(); err != nil {

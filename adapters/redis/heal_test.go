@@ -209,6 +209,7 @@ func TestAClaimThatWasFlushedIsALostLease(t *testing.T) {
 
 // A server that is slow to read its data answers LOADING for as long.
 func TestWorkGoesOnAfterARestartThatTookItsTime(t *testing.T) {
+	t.Parallel()
 	server := testserver.NewRedis(t, "appendfsync always", "key-load-delay 500", "loading-process-events-interval-bytes 1024")
 	f := newTraffic(t, server.URL())
 	f.flows(200)
@@ -253,6 +254,7 @@ func TestWorkGoesOnAfterAPausedServerIsResumed(t *testing.T) {
 }
 
 func TestWorkGoesOnAtTheNewPrimaryAfterAFailover(t *testing.T) {
+	t.Parallel()
 	s := testserver.NewSentinel(t)
 	f := newTraffic(t, s.URL()+"&wait_replicas=1")
 	f.flows(20)
@@ -263,6 +265,7 @@ func TestWorkGoesOnAtTheNewPrimaryAfterAFailover(t *testing.T) {
 }
 
 func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
+	t.Parallel()
 	s := testserver.NewSentinel(t)
 	old, err := s.Primary(t.Context())
 	if err != nil {
@@ -280,6 +283,7 @@ func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
 }
 
 func TestWorkGoesOnWhileSlotsMove(t *testing.T) {
+	t.Parallel()
 	c := testserver.NewCluster(t)
 	f := newTraffic(t, c.URL())
 	f.flows(50)

@@ -83,6 +83,7 @@ func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {
 }
 
 func TestPublishWaitsForItsReplicas(t *testing.T) {
+	t.Parallel()
 	s := testserver.NewSentinel(t)
 	store := open(t, s.URL()+"&wait_replicas=1")
 	if p, err := store.Broker.Publish(t.Context(), message(t, "a")); err != nil || p[0].State != stem.Accepted {
@@ -102,6 +103,7 @@ func TestPublishWaitsForItsReplicas(t *testing.T) {
 }
 
 func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	plain := testserver.NewRedis(t)
 	if err := plain.Client.ConfigSet(t.Context(), "requirepass", "open-sesame").Err(); err != nil {
 		t.Fatal(err)

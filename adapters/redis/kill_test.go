@@ -45,12 +45,14 @@ func killed(t *testing.T, server *testserver.Redis, ready func() bool) {
 }
 
 func TestAServerKilledAtFullSpeedLosesNothingWhenItSyncsAlways(t *testing.T) {
+	t.Parallel()
 	killed(t, testserver.NewRedis(t, "appendfsync always"), func() bool { return true })
 }
 
 // The server writes its file before it answers, and what is written survives the process. It does not write while the fsync of the
 // second before is under way, for up to two seconds: docs/redis.md names that, and here such a moment is not chosen.
 func TestAServerKilledAtFullSpeedLosesNothingWhenItSyncsEverySecond(t *testing.T) {
+	t.Parallel()
 	server := testserver.NewRedis(t, "appendfsync everysec")
 	killed(t, server, func() bool {
 		now, err := server.Client.Time(t.Context()).Result()
