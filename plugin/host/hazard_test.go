@@ -176,7 +176,7 @@ func TestAPluginOutOfFilesReportsAllTheSame(t *testing.T) {
 
 func TestSignalsToAPluginDoNotStopTheHost(t *testing.T) {
 	r := up(t, "", nil)
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGABRT, syscall.SIGKILL} {
+	for _, s := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGABRT, syscall.SIGKILL} {
 		r.untilUp()
 		pid := r.Stats().Pids[0]
 		id := r.give("sleep 1h")
