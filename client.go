@@ -28,9 +28,8 @@ type Client struct {
 // NewClient makes a client of a store.
 func NewClient(store Store, opts ...ClientOption) *Client {
 	c := &Client{store: store, producer: producerName()}
-	c.publish = collect.NewCollector(publishBatch, func(msgs []Message) ([]Published, error) {
-		// The callers' contexts end their waiting, not a publish they share with others.
-		return store.Broker.Publish(context.Background(), msgs...)
+	c.publish = collect.NewCollector(publishBatch, func(ctx context.Context, msgs []Message) ([]Published, error) {
+		return store.Broker.Publish(ctx, msgs...)
 	})
 	for _, opt := range opts {
 		opt(c)
@@ -78,26 +77,47 @@ type EnqueueResult struct {
 }
 
 // EnqueueMany publishes tasks in large batches and returns an outcome for each call, in order. A call that can not be published
-// does not keep the others back. The error is for a store that stopped answering: outcomes not known by then carry it too.
+// does not keep the others back. The error is for a store that stopped answering: outcomes not known by then carry it too. While one
+// batch is on its way the next is made.
 func (c *Client) EnqueueMany(ctx context.Context, calls ...Call) ([]EnqueueResult, error) {
 	results := make([]EnqueueResult, len(calls))
+	sent := make(chan error, 1)
+	sent <- nil
 	for start := 0; start < len(calls); start += publishBatch {
 		end := min(start+publishBatch, len(calls))
-		if err := c.enqueueBatch(ctx, calls[start:end], results[start:end]); err != nil {
-			for i := end; i < len(calls); i++ {
-				results[i].Err = err
-			}
-			return results, err
+		b := c.buildBatch(ctx, calls[start:end], results[start:end])
+		if err := <-sent; err != nil {
+			return results, unsent(results, start, err)
+		}
+		if end < len(calls) {
+			go func() { sent <- c.sendBatch(ctx, b) }()
+		} else {
+			sent <- c.sendBatch(ctx, b)
 		}
 	}
-	return results, nil
+	return results, <-sent
 }
 
-func (c *Client) enqueueBatch(ctx context.Context, calls []Call, results []EnqueueResult) error {
-	headers := make([]*Header, 0, len(calls))
-	msgs := make([]Message, 0, len(calls))
-	index := make([]int, 0, len(calls))
-	var retry *RetryPolicy
+// unsent notes an error for the calls from start on that have none of their own.
+func unsent(results []EnqueueResult, start int, err error) error {
+	for i := start; i < len(results); i++ {
+		if results[i].Err == nil {
+			results[i].Err = err
+		}
+	}
+	return err
+}
+
+// callBatch is calls that were made into messages, with the places of their results.
+type callBatch struct {
+	headers []*Header
+	msgs    []Message
+	results []*EnqueueResult
+	retry   *RetryPolicy
+}
+
+func (c *Client) buildBatch(ctx context.Context, calls []Call, results []EnqueueResult) callBatch {
+	b := callBatch{make([]*Header, 0, len(calls)), make([]Message, 0, len(calls)), make([]*EnqueueResult, 0, len(calls)), nil}
 	for i, call := range calls {
 		h, m, s, err := c.build(ctx, call)
 		if err != nil {
@@ -105,29 +125,33 @@ func (c *Client) enqueueBatch(ctx context.Context, calls []Call, results []Enque
 			continue
 		}
 		if s.publishRetry != nil {
-			retry = s.publishRetry
+			b.retry = s.publishRetry
 		}
-		headers, msgs, index = append(headers, h), append(msgs, m), append(index, i)
+		b.headers, b.msgs, b.results = append(b.headers, h), append(b.msgs, m), append(b.results, &results[i])
 	}
-	if len(msgs) == 0 {
+	return b
+}
+
+func (c *Client) sendBatch(ctx context.Context, b callBatch) error {
+	if len(b.msgs) == 0 {
 		return nil
 	}
 	var published []Published
-	err := retryPublish(ctx, retry, func() (err error) {
-		published, err = c.store.Broker.Publish(ctx, msgs...)
+	err := retryPublish(ctx, b.retry, func() (err error) {
+		published, err = c.store.Broker.Publish(ctx, b.msgs...)
 		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("enqueue: %w", err)
 	}
-	for j, i := range index {
+	for i, r := range b.results {
 		if err != nil {
-			results[i].Err = err
+			r.Err = err
 			continue
 		}
-		p := published[j]
-		c.after(ctx, headers[j], p)
-		results[i] = EnqueueResult{ID: p.ID, Duplicate: p.State == Duplicate, Err: p.Err}
+		p := published[i]
+		c.after(ctx, b.headers[i], p)
+		*r = EnqueueResult{ID: p.ID, Duplicate: p.State == Duplicate, Err: p.Err}
 	}
 	return err
 }
@@ -142,7 +166,7 @@ func (c *Client) build(ctx context.Context, call Call) (*Header, Message, settin
 	if err != nil {
 		return nil, Message{}, s, err
 	}
-	h := NewHeader(call.Name, call.Options...)
+	h := newHeader(call.Name, &s)
 	h.Producer = c.producer
 	if h.Options.Queue == nil {
 		if queue, err := c.homeQueue(ctx, call.Name); err != nil {
@@ -161,6 +185,10 @@ func (c *Client) build(ctx context.Context, call Call) (*Header, Message, settin
 // NewHeader makes a header of options; delays and expiries count from now. BuildMessage fills in the rest.
 func NewHeader(name string, opts ...Option) *Header {
 	s := settle(opts)
+	return newHeader(name, &s)
+}
+
+func newHeader(name string, s *settings) *Header {
 	h := &Header{
 		ID: s.id, Name: name, EnqueuedAt: time.Now().UTC(), ExpiresAt: s.expires, Options: s.Options,
 		Headers: s.headers, Meta: s.meta, Shadow: s.shadow, ReplyTo: s.replyTo,

@@ -45,6 +45,10 @@ type Override struct {
 
 // EncodeState encodes the daemons' part of a State for an adapter's column; nil for the zero value.
 func EncodeState(s State) ([]byte, error) {
+	if s.Attempt == 0 && s.Crashes == 0 && s.Home == "" && len(s.Evidence) == 0 && s.Override == nil && len(s.Failures) == 0 &&
+		s.Parked.IsZero() && s.FirstStarted.IsZero() { // as most are
+		return nil, nil
+	}
 	m := &taskv1.State{
 		Attempt: int32(s.Attempt), Crashes: int32(s.Crashes), Parked: micros(s.Parked), Home: s.Home,
 		Override: s.Override.Proto(), Evidence: s.Evidence, FirstStarted: micros(s.FirstStarted),

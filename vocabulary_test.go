@@ -2,6 +2,7 @@ package stem_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -81,6 +82,13 @@ func TestStateAndStatusSurviveAStore(t *testing.T) {
 	}
 	if diff := cmp.Diff(state, got, cmpopts.IgnoreFields(stem.State{}, "Epoch", "Redeliveries")); diff != "" || got.Epoch != 7 || got.Redeliveries != 2 {
 		t.Errorf("%s epoch %d redeliveries %d", diff, got.Epoch, got.Redeliveries)
+	}
+	for i := range reflect.TypeFor[stem.State]().NumField() {
+		var one stem.State
+		reflect.ValueOf(&one).Elem().Field(i).Set(reflect.ValueOf(state).Field(i))
+		if b, err := stem.EncodeState(one); err != nil || (b == nil) != reflect.ValueOf(one).IsZero() {
+			t.Errorf("%+v takes %d bytes, %v", one, len(b), err)
+		}
 	}
 	if b, err := stem.EncodeState(stem.State{Epoch: 7}); b != nil || err != nil {
 		t.Errorf("a fresh state takes %d bytes, want none", len(b))

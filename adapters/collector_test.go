@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 // batches records the calls of a collector whose every call takes a second of virtual time.
 type batches struct{ calls [][]int }
 
-func (b *batches) do(items []int) ([]int, error) {
+func (b *batches) do(_ context.Context, items []int) ([]int, error) {
 	b.calls = append(b.calls, slices.Clone(items))
 	time.Sleep(time.Second)
 	doubled := make([]int, len(items))
@@ -73,7 +74,7 @@ func TestACallNeverGetsMoreItemsThanTheLimit(t *testing.T) {
 func TestAnErrorOfACallReachesEveryItemOfItAndNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		c := adapters.NewCollector(100, func(items []int) ([]int, error) {
+		c := adapters.NewCollector(100, func(_ context.Context, items []int) ([]int, error) {
 			time.Sleep(time.Second)
 			if len(items) > 1 {
 				return nil, broken
@@ -113,6 +114,8 @@ func TestDoReturnsWhenItsContextEndsAndTheItemIsDoneAnyway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b batches
 		c := adapters.NewCollector(100, b.do)
+		c.Add(0, func(int, error) {})
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
@@ -123,8 +126,65 @@ func TestDoReturnsWhenItsContextEndsAndTheItemIsDoneAnyway(t *testing.T) {
 			t.Errorf("waited %v", waited)
 		}
 		c.Wait()
-		if len(b.calls) != 1 {
+		if len(b.calls) != 2 || !slices.Equal(b.calls[1], []int{1}) {
 			t.Errorf("calls were %v", b.calls)
+		}
+	})
+}
+
+func TestAnItemThatGoesAtOnceGoesInItsCallersGoroutineAndContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		ctx := context.WithValue(t.Context(), key{}, true)
+		c := adapters.NewCollector(100, func(ctx context.Context, items []int) ([]int, error) {
+			if alone := len(items) == 1; alone != (ctx.Value(key{}) != nil) {
+				t.Errorf("%v with context %v", items, ctx)
+			}
+			time.Sleep(time.Second)
+			if items[0] == 13 {
+				panic("in the caller's goroutine")
+			}
+			return items, nil
+		})
+		var others []int
+		for range 3 {
+			time.AfterFunc(time.Millisecond, func() { c.Add(7, func(r int, err error) { others = append(others, r) }) })
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = c.Do(ctx, 13)
+			t.Error("there was no panic")
+		}()
+		c.Wait()
+		if !slices.Equal(others, []int{7, 7, 7}) {
+			t.Errorf("those that gathered meanwhile got %v", others)
+		}
+	})
+}
+
+func TestManyCallersGetTheirOwnResultsInFewCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b batches
+		c := adapters.NewCollector(100, b.do)
+		var callers sync.WaitGroup
+		for n := range 50 {
+			callers.Go(func() {
+				for k := range 4 {
+					item := 1000*k + n
+					if r, err := c.Do(t.Context(), item); r != 2*item || err != nil {
+						t.Errorf("item %d got %d, %v", item, r, err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		c.Wait()
+		total := 0
+		for _, call := range b.calls {
+			total += len(call)
+		}
+		if total != 200 || len(b.calls) > 10 {
+			t.Errorf("%d items in %d calls", total, len(b.calls))
 		}
 	})
 }

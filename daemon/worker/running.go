@@ -19,7 +19,7 @@ func (w *Worker) sayRunning(as []*attempt) {
 }
 
 // writeStatuses is the collector's.
-func (w *Worker) writeStatuses(writes []stem.StatusWrite) ([]struct{}, error) {
+func (w *Worker) writeStatuses(_ context.Context, writes []stem.StatusWrite) ([]struct{}, error) {
 	if err := w.store.Results.Save(w.settler.ctx, writes...); err != nil {
 		w.log.Debug("statuses not written", "count", len(writes), "error", err)
 	}

@@ -52,7 +52,7 @@ func (s *settler) add(x stem.Settlement, done func(error)) {
 }
 
 // write is the collector's.
-func (s *settler) write(batch []stem.Settlement) ([]error, error) {
+func (s *settler) write(_ context.Context, batch []stem.Settlement) ([]error, error) {
 	retry := newBackoff()
 	for {
 		errs, err := s.w.store.Broker.Settle(s.ctx, batch...)

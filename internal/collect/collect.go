@@ -3,14 +3,18 @@ package collect
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 )
+
+var errPanicked = errors.New("the call that this was part of panicked")
 
 // Collector turns many small calls into few large ones without adding latency: the first item goes at once, the rest gather
 // while one call is in flight and go together when it returns. There is no timer. It is safe for concurrent use.
 type Collector[T, R any] struct {
 	limit int
-	do    func([]T) ([]R, error)
+	do    func(context.Context, []T) ([]R, error)
 
 	mu      sync.Mutex
 	waiting []pending[T, R]
@@ -24,8 +28,8 @@ type pending[T, R any] struct {
 }
 
 // NewCollector makes a collector whose do gets up to limit items (≥ 1) and returns one result per item, or an error for all.
-// do is never called concurrently with itself.
-func NewCollector[T, R any](limit int, do func([]T) ([]R, error)) *Collector[T, R] {
+// do is never called concurrently with itself. Its context is that of the caller whose item goes alone, else one that does not end.
+func NewCollector[T, R any](limit int, do func(context.Context, []T) ([]R, error)) *Collector[T, R] {
 	c := &Collector[T, R]{limit: max(limit, 1), do: do}
 	c.idle.L = &c.mu
 	return c
@@ -43,14 +47,22 @@ func (c *Collector[T, R]) Add(item T, done func(R, error)) {
 	}
 }
 
-// Do adds an item and waits for its result, or for ctx; the item is done either way.
+// Do adds an item and waits for its result, or for ctx; what was handed over is done either way. An item that goes at once goes in the
+// caller's goroutine: nobody has to be woken for it, but then ctx ends the waiting no sooner than do heeds it.
 func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
+	c.mu.Lock()
+	if !c.busy {
+		c.busy = true
+		c.mu.Unlock()
+		return c.lead(ctx, item)
+	}
 	type answer struct {
 		r   R
 		err error
 	}
 	ch := make(chan answer, 1)
-	c.Add(item, func(r R, err error) { ch <- answer{r, err} })
+	c.waiting = append(c.waiting, pending[T, R]{item, func(r R, err error) { ch <- answer{r, err} }})
+	c.mu.Unlock()
 	select {
 	case a := <-ch:
 		return a.r, a.err
@@ -58,6 +70,32 @@ func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
 		var zero R
 		return zero, ctx.Err()
 	}
+}
+
+// lead does an item, with those that gathered in a moment; those that gather meanwhile are left to a goroutine.
+func (c *Collector[T, R]) lead(ctx context.Context, item T) (R, error) {
+	defer func() { // also when do panics: the caller may recover
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.waiting) > 0 {
+			go c.flush()
+			return
+		}
+		c.busy = false
+		c.idle.Broadcast()
+	}()
+	var mine R
+	var failed error
+	own := pending[T, R]{item, func(r R, err error) { mine, failed = r, err }}
+	runtime.Gosched() // who is about to add has the chance
+	c.mu.Lock()
+	batch := append([]pending[T, R]{own}, c.take(c.limit-1)...)
+	c.mu.Unlock()
+	if len(batch) > 1 {
+		ctx = context.Background()
+	}
+	c.call(ctx, batch)
+	return mine, failed
 }
 
 // Wait returns when nothing is waiting or in flight. Nobody may call Add meanwhile if that is to mean anything.
@@ -71,23 +109,37 @@ func (c *Collector[T, R]) Wait() {
 
 func (c *Collector[T, R]) flush() {
 	for {
+		runtime.Gosched() // who was just answered may have more
 		c.mu.Lock()
-		n := min(len(c.waiting), c.limit)
-		if n == 0 {
+		batch := c.take(c.limit)
+		if len(batch) == 0 {
 			c.waiting, c.busy = nil, false
 			c.idle.Broadcast()
 			c.mu.Unlock()
 			return
 		}
-		batch := c.waiting[:n:n]
-		c.waiting = c.waiting[n:]
 		c.mu.Unlock()
+		c.call(context.Background(), batch)
+	}
+}
 
-		items := make([]T, n)
-		for i := range batch {
-			items[i] = batch[i].item
-		}
-		results, err := c.do(items)
+// take removes up to n of the waiting items; c.mu is held.
+func (c *Collector[T, R]) take(n int) []pending[T, R] {
+	n = min(len(c.waiting), n)
+	batch := c.waiting[:n:n]
+	c.waiting = c.waiting[n:]
+	return batch
+}
+
+// call does a batch and answers it.
+func (c *Collector[T, R]) call(ctx context.Context, batch []pending[T, R]) {
+	items := make([]T, len(batch))
+	for i := range batch {
+		items[i] = batch[i].item
+	}
+	var results []R
+	err := errPanicked
+	defer func() { // the callers of the others do not wait for ever
 		for i := range batch {
 			var r R
 			if err == nil {
@@ -95,5 +147,6 @@ func (c *Collector[T, R]) flush() {
 			}
 			batch[i].done(r, err)
 		}
-	}
+	}()
+	results, err = c.do(ctx, items)
 }
