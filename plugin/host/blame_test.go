@@ -178,35 +178,30 @@ func TestATimeoutSaysItsLimitAndWhatItTook(t *testing.T) {
 
 func TestANameIsFastOnlyAfterEnoughFastRuns(t *testing.T) {
 	s := newSpeeds()
-	ask := func() bool { return s.fast([]plugin.Attempt{{Name: "a"}})[0] }
+	is := func(want pace, why string) {
+		t.Helper()
+		if got := s.of([]plugin.Attempt{{Name: "a"}})[0]; got != want {
+			t.Errorf("pace %d, want %d: %s", got, want, why)
+		}
+	}
 	learn := func(n int, took time.Duration) {
 		for range n {
 			s.learn([]run{{"a", took}})
 		}
 	}
-	learn(learnFrom-1, time.Millisecond)
-	if ask() {
-		t.Error("called fast on too little history")
-	}
-	learn(1, time.Millisecond)
-	if !ask() {
-		t.Error("eight runs of 1 ms are fast")
-	}
+	is(slow, "a name never seen")
+	learn(learnFrom-1, 2*time.Millisecond)
+	is(slow, "too little history")
+	learn(1, 2*time.Millisecond)
+	is(fast, "eight runs of 2 ms")
+	learn(200, 100*time.Microsecond)
+	is(brisk, "runs of 0.1 ms")
 	learn(1, time.Hour)
-	if ask() {
-		t.Error("a hanging run should stop the sending ahead")
-	}
-	learn(200, time.Millisecond)
-	if !ask() {
-		t.Error("one hanging run should not count for ever")
-	}
+	is(slow, "a hanging run stops the sending ahead")
+	learn(200, 2*time.Millisecond)
+	is(fast, "one hanging run does not count for ever")
 	learn(50, 10*time.Millisecond)
-	if ask() {
-		t.Error("runs of 10 ms are not fast")
-	}
-	if s.fast([]plugin.Attempt{{Name: "b"}})[0] {
-		t.Error("a name never seen is not fast")
-	}
+	is(slow, "runs of 10 ms")
 }
 
 func TestBackoffDoublesToItsCapWithLittleJitter(t *testing.T) {

@@ -25,7 +25,10 @@ type Config struct {
 
 	Processes  Processes
 	PerProcess int // tasks at once in a process; 1
-	SendAhead  int // fast tasks waiting in a process beyond PerProcess; -1: none; 0: 32, or two for each of PerProcess
+	// SendAhead is how many fast tasks wait in a process beyond PerProcess; -1: none; 0: two for each of PerProcess, but at least
+	// 32, and of brisk tasks 128.
+	SendAhead int
+	ahead     [paces]int // what SendAhead comes to
 
 	Grace   time.Duration // between the cancellation for shutdown and the kill; 5 s
 	Start   time.Duration // longest wait for the handshake and manifest; 10 s
@@ -48,6 +51,9 @@ type Config struct {
 // leastAhead hides the round trip to a process of one slot: of tasks that take fastEnough it is 160 ms of work. For a shared process
 // two for each slot are 10 ms.
 const leastAhead = 32
+
+// briskAhead is as little work of tasks that take brief, and hides the round trip to a store as well.
+const briskAhead = 128
 
 // Processes bounds the size of a pool. It changes its size only if Min is set below Max.
 type Processes struct {
@@ -123,7 +129,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Processes.Scale.Min, c.Processes.Scale.Max = max(c.Processes.Min, 0), c.Processes.Max
 	c.Processes.Scale.PerProcess, c.Processes.Scale.Idle = c.PerProcess, c.Processes.IdleTTL
-	c.SendAhead = max(cmp.Or(c.SendAhead, max(leastAhead, 2*c.PerProcess)), 0)
+	switch each := max(c.SendAhead, 0); c.SendAhead {
+	case 0:
+		c.ahead = [paces]int{fast: max(leastAhead, 2*c.PerProcess), brisk: max(briskAhead, 2*c.PerProcess)}
+	default:
+		c.ahead = [paces]int{fast: each, brisk: each}
+	}
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	c.Start = cmp.Or(c.Start, 10*time.Second)
 	c.Restart.Delay = cmp.Or(c.Restart.Delay, time.Second)

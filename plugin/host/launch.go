@@ -175,7 +175,7 @@ func (p *process) connect(ctx context.Context) error {
 		Slots: uint32(cfg.PerProcess), Worker: cfg.Worker, Pool: cfg.Name, Config: cfg.Config, MaxResult: uint64(cfg.MaxResult),
 	}
 	if cfg.Bare {
-		p.ahead, configure.SendAhead = cfg.SendAhead, uint32(cfg.SendAhead)
+		p.ahead, configure.SendAhead = cfg.ahead, uint32(cfg.ahead[brisk])
 	} else if slices.Contains(p.manifest.Features, plugin.FeatureRegister) {
 		configure.Register = filepath.Join(p.dir, "register")
 		if p.register, err = register.Create(configure.Register, cfg.PerProcess); err != nil {
@@ -185,8 +185,8 @@ func (p *process) connect(ctx context.Context) error {
 			return err
 		}
 		if slices.Contains(p.manifest.Features, plugin.FeatureRecall) {
-			p.ahead = cfg.SendAhead
-			configure.SendAhead = uint32(cfg.SendAhead)
+			p.ahead = cfg.ahead
+			configure.SendAhead = uint32(cfg.ahead[brisk])
 		}
 	}
 	return p.open(ctx, service, configure)

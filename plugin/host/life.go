@@ -138,7 +138,7 @@ func (p *process) takeAll() []*held {
 		lost = append(lost, h)
 	}
 	clear(p.held)
-	p.slow = 0
+	p.paces = [paces]int{}
 	return lost
 }
 

@@ -208,9 +208,10 @@ func (h *held) notStarted(now time.Time, ahead time.Duration) time.Time {
 // markSlow counts what runs long as slow whatever its name says, so that nothing more is sent ahead of it.
 func (p *process) markSlow(entries map[uint64]register.Entry) {
 	for seq, e := range entries {
-		if h, ok := p.held[seq]; ok && e.State == register.Running && h.fast {
-			h.fast = false
-			p.slow++
+		if h, ok := p.held[seq]; ok && e.State == register.Running {
+			p.paces[h.pace]--
+			h.pace = slow
+			p.paces[slow]++
 		}
 	}
 }

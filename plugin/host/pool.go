@@ -141,10 +141,10 @@ func (p *Pool) Start(attempts []plugin.Attempt) {
 			return
 		}
 	}
-	fast := p.speeds.fast(attempts)
+	paces := p.speeds.of(attempts)
 	var back []plugin.Attempt
 	if len(shares) == 1 { // no choice, no copies
-		back = shares[0].proc.deliver(attempts, fast)
+		back = shares[0].proc.deliver(attempts, paces)
 	} else {
 		for i := range attempts {
 			best := -1
@@ -163,11 +163,11 @@ func (p *Pool) Start(attempts []plugin.Attempt) {
 			s.take = append(s.take, i)
 		}
 		for _, s := range shares {
-			some, quick := make([]plugin.Attempt, len(s.take)), make([]bool, len(s.take))
+			some, theirs := make([]plugin.Attempt, len(s.take)), make([]pace, len(s.take))
 			for k, i := range s.take {
-				some[k], quick[k] = attempts[i], fast[i]
+				some[k], theirs[k] = attempts[i], paces[i]
 			}
-			back = append(back, s.proc.deliver(some, quick)...)
+			back = append(back, s.proc.deliver(some, theirs)...)
 		}
 	}
 	p.giveBack(back, stem.ClassCollateral, "no process has room for it")

@@ -20,7 +20,7 @@ type held struct {
 	seq  uint64
 	sent time.Time
 	due  time.Time // next look at its limits; zero: none
-	fast bool      // of a name that was fast when it was handed over
+	pace pace      // of its name when it was handed over
 	wait bool      // sent ahead: no slot was free
 	soft bool      // the soft limit was told
 	// alone: a suspect, by itself in its process. again: it had returned before without its outcome arriving.
@@ -64,7 +64,7 @@ type process struct {
 	// Set by connect, constant from ready on.
 	manifest plugin.Manifest
 	slots    int
-	ahead    int // attempts that may wait in the process; needs the register and recall
+	ahead    [paces]int // attempts that may wait in the process; needs the register and recall
 	stream   pluginv1.PluginService_SessionClient
 	cancel   context.CancelFunc // ends the streams
 	calls    chan struct{}      // bounds the calls of handlers being answered
@@ -84,8 +84,8 @@ type process struct {
 	alone   bool // kept for suspects: it takes nothing else
 	seq     uint64
 	held    map[uint64]*held
-	slow    int  // held that are not of a fast name
-	warm    bool // the attempt settled last was of a fast name
+	paces   [paces]int // how many are held of each
+	warm    pace       // of the attempt settled last
 	out     outbox
 	nextDue time.Time
 	cause   cause
@@ -122,7 +122,8 @@ func newProcess(p *Pool, dir string) *process {
 }
 
 // room is how many attempts fit now and how many are held. Attempts are sent ahead only while every attempt held, and the one
-// settled last, is of a name known to be fast: nothing waits behind a slow handler, and nothing is sent ahead on a guess.
+// settled last, is of a name known to be fast: nothing waits behind a slow handler, and nothing is sent ahead on a guess. More are where
+// all are brisk.
 func (p *process) room() (room, held int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,9 +135,14 @@ func (p *process) roomLocked() int {
 		return 0
 	}
 	limit := p.slots
-	if p.warm && p.slow == 0 {
-		limit += p.ahead
+	least := p.warm
+	switch {
+	case p.paces[slow] > 0:
+		least = slow
+	case p.paces[fast] > 0:
+		least = min(least, fast)
 	}
+	limit += p.ahead[least]
 	room := limit - len(p.held)
 	if most := p.pool.cfg.Recycle.Tasks; most > 0 && !p.pool.short.Load() {
 		room = min(room, most-int(p.seq))
@@ -145,7 +151,7 @@ func (p *process) roomLocked() int {
 }
 
 // deliver takes as many attempts as fit, from the first, and returns the rest.
-func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin.Attempt) {
+func (p *process) deliver(attempts []plugin.Attempt, paces []pace) (rest []plugin.Attempt) {
 	now := time.Now()
 	p.mu.Lock()
 	n := min(len(attempts), p.roomLocked())
@@ -154,7 +160,7 @@ func (p *process) deliver(attempts []plugin.Attempt, fast []bool) (rest []plugin
 	heard := p.child.out.tail.total.Load()
 	for i := range slab {
 		h := &slab[i]
-		*h = held{Attempt: attempts[i], sent: now, heard: heard, fast: fast[i], wait: len(p.held) >= p.slots}
+		*h = held{Attempt: attempts[i], sent: now, heard: heard, pace: paces[i], wait: len(p.held) >= p.slots}
 		early = p.take(h) || early
 	}
 	p.mu.Unlock()
@@ -175,9 +181,7 @@ func (p *process) take(h *held) (early bool) {
 	if !h.due.IsZero() && (p.nextDue.IsZero() || h.due.Before(p.nextDue)) {
 		p.nextDue, early = h.due, true
 	}
-	if !h.fast {
-		p.slow++
-	}
+	p.paces[h.pace]++
 	p.held[h.seq] = h
 	p.out.deliver = append(p.out.deliver, h)
 	return early
@@ -190,9 +194,7 @@ func (p *process) release(seq uint64) (*held, bool) {
 		return nil, false
 	}
 	delete(p.held, seq)
-	if !h.fast {
-		p.slow--
-	}
+	p.paces[h.pace]--
 	p.recent.add(h)
 	return h, true
 }

@@ -180,7 +180,7 @@ func (p *process) settle(frame *pluginv1.SessionResponse) {
 		}
 		outcomes = append(outcomes, o)
 		runs = append(runs, run{h.Name, took(o, h.sent, now)})
-		p.warm = h.fast
+		p.warm = h.pace
 	}
 	p.settled += len(outcomes)
 	for _, seq := range frame.GetRecalled() {

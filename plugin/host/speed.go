@@ -7,8 +7,20 @@ import (
 	"github.com/stemd/stem/plugin"
 )
 
+// pace is how long the handlers of a name are known to run: nothing is known or too long to send anything ahead, under
+// fastEnough, or under brief.
+type pace uint8
+
+const (
+	slow pace = iota
+	fast
+	brisk
+	paces
+)
+
 const (
 	fastEnough = 5 * time.Millisecond
+	brief      = time.Millisecond
 	learnFrom  = 8 // runs before a name may be called fast
 	// smoothing of mean and deviation: a change shows after some sixteen runs.
 	smoothing = 1.0 / 16
@@ -51,14 +63,15 @@ func (s *speeds) learn(runs []run) {
 	}
 }
 
-// fast says of each attempt whether its name is known to run under fastEnough.
-func (s *speeds) fast(attempts []plugin.Attempt) []bool {
-	out := make([]bool, len(attempts))
+// of says of each attempt what is known of its name.
+func (s *speeds) of(attempts []plugin.Attempt) []pace {
+	out := make([]pace, len(attempts))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range attempts {
-		v := s.names[attempts[i].Name]
-		out[i] = v != nil && v.fast()
+		if v := s.names[attempts[i].Name]; v != nil {
+			out[i] = v.pace()
+		}
 	}
 	return out
 }
@@ -78,7 +91,15 @@ func (v *speed) add(took time.Duration) {
 	v.deviation += smoothing * (diff - v.deviation)
 }
 
-func (v *speed) fast() bool { return v.runs >= learnFrom && v.mean+2*v.deviation < float64(fastEnough) }
+func (v *speed) pace() pace {
+	switch long := v.mean + 2*v.deviation; {
+	case v.runs < learnFrom || long >= float64(fastEnough):
+		return slow
+	case long >= float64(brief):
+		return fast
+	}
+	return brisk
+}
 
 // took is how long a handler ran, by its own account, else by ours.
 func took(o plugin.Outcome, sent, now time.Time) time.Duration {
