@@ -18,7 +18,10 @@ func body(size int) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"pad":%q}`, strings.Repeat("x", max(size-10, 0))))
 }
 
-// enqueue publishes n no-ops in batches of 500 and returns their ids.
+// bulk is how many tasks go into one call of EnqueueMany.
+const bulk = 5000
+
+// enqueue publishes n no-ops in bulk and returns their ids.
 func enqueue(ctx context.Context, store stem.Store, n, size int, opts ...stem.Option) ([]string, error) {
 	return enqueueTask(ctx, store, task, n, size, opts...)
 }
@@ -27,10 +30,10 @@ func enqueueTask(ctx context.Context, store stem.Store, task string, n, size int
 	client := stem.NewClient(store)
 	ids := make([]string, 0, n)
 	opts = append(opts, stem.Queue(queue))
-	calls := make([]stem.Call, 0, 500)
+	calls := make([]stem.Call, 0, bulk)
 	for len(ids) < n {
 		calls = calls[:0]
-		for range min(500, n-len(ids)) {
+		for range min(bulk, n-len(ids)) {
 			calls = append(calls, stem.Call{Name: task, Args: body(size), Options: opts})
 		}
 		results, err := client.EnqueueMany(ctx, calls...)

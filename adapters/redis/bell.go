@@ -13,36 +13,113 @@ import (
 // bellPatience is how long a claim waits for the bell before it looks by itself, should a ring be lost.
 const bellPatience = time.Second
 
-// rest waits for a ring of one of a claim's queues, for d, or for ctx. A ring wakes one who waits; whoever finds more than it takes
-// rings again.
-func (b *broker) rest(ctx context.Context, c stem.Claim, d time.Duration) error {
+// rung is how a wait ended: what the claim script returned, nil if it did not run, or why the wait failed.
+type rung struct {
+	reply []any
+	err   error
+}
+
+// await waits for a ring of one of a claim's queues, for d, or for ctx, and claims in the same round trip: the server runs the script once
+// the wait is over. A ring wakes one who waits; whoever finds more than it takes rings again. reply is nil when the script is to be run
+// by itself: the store has a clock of its own, which went on meanwhile, or the server does not know the script.
+//
+// Who goes away has itself woken by a key of its own, and what it still claims is given back.
+func (b *broker) await(ctx context.Context, call *claimCall, d time.Duration) (reply []any, err error) {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	args := make([]any, 0, len(c.Queues)+2)
-	args = append(args, "BZPOPMIN")
-	for _, q := range c.Queues {
-		args = append(args, b.keys.bell(q.Queue))
-	}
-	args = append(args, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
-	rung := make(chan error, 1)
+	gone, leave := context.WithCancel(context.Background())
+	defer leave()
+	ended := make(chan rung)
 	started := b.start(func() {
-		bell, err := b.waiting.Do(context.Background(), args...).Slice()
-		if errors.Is(err, redis.Nil) {
-			err = nil
+		own := b.keys.key("waiter:" + stem.NewID())
+		dismissed := make(chan struct{})
+		wake := context.AfterFunc(gone, func() {
+			defer close(dismissed)
+			b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
+		})
+		r := b.ring(call, own, d)
+		if !wake() {
+			<-dismissed
+			b.tell("ZREM", own, "r") // if the ring came after another
 		}
-		if len(bell) > 0 && ctx.Err() != nil && !b.closed.Load() { // it was for somebody else
-			_ = b.client.ZAdd(context.Background(), bell[0].(string), redis.Z{Member: "r"}).Err()
+		select {
+		case ended <- r:
+		case <-gone.Done():
+			b.giveBack(r, call)
 		}
-		rung <- err
 	})
 	if !started {
-		return stem.ErrClosed
+		return nil, stem.ErrClosed
 	}
 	select {
-	case err := <-rung:
-		return err
+	case r := <-ended:
+		return r.reply, r.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
+	case <-b.closing:
+		return nil, stem.ErrClosed
 	}
+}
+
+// ring waits until a bell, or own, is rung and claims.
+func (b *broker) ring(call *claimCall, own string, d time.Duration) rung {
+	ctx, s := context.Background(), b.scripts["claim"]
+	wait := make([]any, 0, len(call.lanes.names)+3)
+	wait = append(wait, "BZPOPMIN")
+	for _, q := range call.lanes.names {
+		wait = append(wait, b.keys.bell(q))
+	}
+	wait = append(wait, own, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
+	pipe := b.waiting.Pipeline()
+	bell := pipe.Do(ctx, wait...)
+	var claim *redis.Cmd
+	if !b.ownClock {
+		claim = s.EvalSha(ctx, pipe, call.lanes.of(s), append([]any{""}, call.args...)...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := bell.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return rung{err: err}
+	}
+	if claim == nil || redis.HasErrorPrefix(claim.Err(), "NOSCRIPT") {
+		return rung{}
+	}
+	reply, err := claim.Slice()
+	return rung{reply, err}
+}
+
+// giveBack releases what was claimed for a waiter that is gone. Where that fails the leases expire.
+func (b *broker) giveBack(r rung, call *claimCall) {
+	if r.reply == nil {
+		b.ringAgain(call)
+		return
+	}
+	out, _, err := claimed(r.reply, call.owner)
+	if err != nil || len(out) == 0 {
+		return
+	}
+	wishes := make([]*wish, len(out))
+	for i, d := range out {
+		wishes[i] = &wish{Settlement: stem.Settlement{Receipt: d.Receipt, Kind: stem.Release}}
+		if d.State.AckedEarly {
+			wishes[i].Kind = stem.AckEarly // it can not be given back
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	_ = b.settle(ctx, wishes)
+}
+
+// ringAgain rings for whom a lost ring was meant. Who looks and finds nothing has lost a round trip.
+func (b *broker) ringAgain(call *claimCall) {
+	for _, q := range call.lanes.names {
+		b.tell("ZADD", b.keys.bell(q), 0, "r")
+	}
+}
+
+// tell sends a command whose failure costs no more than time.
+func (b *broker) tell(command ...any) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	_ = b.client.Do(ctx, command...).Err()
 }

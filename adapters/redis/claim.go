@@ -23,25 +23,35 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	if c.Max <= 0 || len(c.Queues) == 0 {
 		return nil, nil
 	}
-	call := b.claimCall(c)
-	begun := time.Now()
+	call, begun := b.claimCall(c), time.Now()
+	var reply []any
 	for {
-		out, next, err := b.take(ctx, c, call)
-		if len(out) > 0 || err != nil {
+		var err error
+		if reply == nil {
+			reply, err = b.run(ctx, "claim", call.lanes, call.args...).Slice()
+		}
+		if err != nil {
+			return nil, b.wrap("claim", err)
+		}
+		out, next, err := claimed(reply, c.Owner)
+		left := c.Wait - time.Since(begun)
+		if len(out) > 0 || err != nil || left <= 0 {
 			return out, b.wrap("claim", err)
 		}
-		left := c.Wait - time.Since(begun)
-		if left <= 0 {
-			return nil, nil
-		}
-		if err := b.rest(ctx, c, min(left, next, bellPatience)); err != nil {
+		if reply, err = b.await(ctx, call, min(left, next, bellPatience)); err != nil {
 			return nil, b.wrap("claim", err)
 		}
 	}
 }
 
 // claimCall is the keys and arguments of a claim but for the time.
-func (b *broker) claimCall(c stem.Claim) *call {
+type claimCall struct {
+	owner string
+	lanes *lanes
+	args  []any
+}
+
+func (b *broker) claimCall(c stem.Claim) *claimCall {
 	lease := c.Lease
 	if lease <= 0 {
 		lease = stem.DefaultLease
@@ -57,43 +67,58 @@ func (b *broker) claimCall(c stem.Claim) *call {
 	for _, q := range lanes.names {
 		args = append(args, limits[q])
 	}
-	return &call{keys: lanes.all(), args: args}
+	return &claimCall{c.Owner, lanes, args}
 }
 
-// take claims what is ready; when there is nothing, next is when there may be.
-func (b *broker) take(ctx context.Context, c stem.Claim, call *call) (out []stem.Delivery, next time.Duration, err error) {
-	reply, err := b.run(ctx, "claim", call.keys, call.args...).Slice()
-	if err != nil {
-		return nil, 0, err
-	}
+// claimed reads what lua/claim.lua returns; when it claimed nothing, next is when there may be something.
+func claimed(reply []any, owner string) (out []stem.Delivery, next time.Duration, err error) {
 	wait, lost := reply[0].(int64), reply[1].(int64)
 	next = time.Hour
 	if wait >= 0 {
 		next = time.Duration(wait) * time.Microsecond
 	}
-	if lost > 0 && len(reply) == 2 {
+	if lost > 0 && len(reply) == claimHead {
 		return nil, 0, fmt.Errorf("%w: %d tasks had lost their message: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, lost)
 	}
-	out = make([]stem.Delivery, 0, len(reply)/3)
-	for i := 2; i+2 < len(reply); i += 3 {
-		s, err := decodeState(reply[i].(string))
-		if err != nil {
-			return nil, 0, err
+	out, err = decodeClaimed(reply, owner)
+	return out, next, err
+}
+
+// claimHead is how many values the claim script returns before the first task.
+const claimHead = 5
+
+// decodeClaimed reads the tasks that lua/claim.lua returns.
+func decodeClaimed(reply []any, owner string) ([]stem.Delivery, error) {
+	now, epoch, till := reply[2].(int64), reply[3].(int64), reply[4].(int64)
+	out := make([]stem.Delivery, 0, len(reply)-claimHead)
+	var place position
+	for i := claimHead; i < len(reply); {
+		d := stem.Delivery{LeasedUntil: at(till), Receipt: stem.Receipt{Owner: owner, Epoch: stem.Epoch(epoch)}}
+		var s state
+		var rest string
+		var err error
+		updated := now
+		if value, short := reply[i].(string); short {
+			s, rest, err = decodeArrived(value)
+			s.Epoch = stem.Epoch(epoch)
+			i++
+		} else {
+			d.LeasedUntil, d.Receipt.Epoch, updated = at(reply[i].(int64)), stem.Epoch(reply[i+1].(int64)), 0
+			if s, err = decodeState(reply[i+2].(string)); err == nil {
+				_, rest, err = decodeArrived(reply[i+3].(string))
+			}
+			i += 4
 		}
-		rest, err := afterState(reply[i+1].(string))
-		if err != nil {
-			return nil, 0, err
+		if err == nil {
+			d.Message, err = decodeMessage(s, rest)
 		}
-		m, err := decodeMessage(s, rest)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		out = append(out, stem.Delivery{
-			Message: m, LeasedUntil: at(reply[i+2].(int64)),
-			Receipt: stem.Receipt{ID: m.ID, Queue: m.Queue, Position: m.Name, Owner: c.Owner, Epoch: s.Epoch},
-		})
+		d.Receipt.ID, d.Receipt.Queue, d.Receipt.Position = d.ID, d.Queue, place.of(updated, d.Name)
+		out = append(out, d)
 	}
-	return out, next, nil
+	return out, nil
 }
 
 // Extend implements stem.Broker.
@@ -115,7 +140,7 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 			head := number(number(nil, int64(l.Receipt.Epoch)), length.Microseconds())
 			args = append(args, short(head, lanes.number(l.Receipt.Queue)), l.Receipt.ID, l.Receipt.Owner)
 		}
-		held, err := b.run(ctx, "extend", lanes.all(), args...).Int64Slice()
+		held, err := b.run(ctx, "extend", lanes, args...).Int64Slice()
 		if err != nil {
 			return lost, b.wrap("extend", err)
 		}
@@ -153,7 +178,7 @@ func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 		for len(claimed) > 0 {
 			part := claimed[:min(len(claimed), releaseSlice)]
 			claimed = claimed[len(part):]
-			n, err := b.run(ctx, "release", b.keys.lanes(q).all(), append([]any{owner}, anys(part)...)...).Int()
+			n, err := b.run(ctx, "release", b.keys.lanes(q), append([]any{owner}, anys(part)...)...).Int()
 			if err != nil {
 				return total, b.wrap("release owner", err)
 			}

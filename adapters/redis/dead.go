@@ -87,7 +87,7 @@ func (b *broker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, li
 		}
 		return out, err
 	}
-	keys := b.keys.lanes().all()
+	keys := b.keys.lanes()
 	for skip := 0; ; {
 		values, err := b.run(ctx, "letters", keys, q.Queue, strconv.FormatInt(us(q.Since), 10), skip, letterChunk, letterBytes).Slice()
 		if err != nil {
@@ -223,7 +223,7 @@ func (b *broker) replay(ctx context.Context, letters []*letter, r stem.Replay) (
 		}
 		args = append(args, l.serial, us(m.State.Created), m.State.Replays)
 	}
-	answers, err := b.run(ctx, "replay", lanes.all(), args...).StringSlice()
+	answers, err := b.run(ctx, "replay", lanes, args...).StringSlice()
 	slices.Reverse(answers)
 	return answers, err
 }
@@ -237,7 +237,7 @@ func (b *broker) PurgeDeadLetters(ctx context.Context, q stem.DeadLetterQuery) (
 	if limit <= 0 {
 		limit = -1
 	}
-	total, keys := 0, b.keys.lanes().all()
+	total, keys := 0, b.keys.lanes()
 	for limit != 0 {
 		slice := letterChunk
 		if limit > 0 {

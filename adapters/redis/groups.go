@@ -77,7 +77,7 @@ func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
 	if _, err := rand.Read(random); err != nil {
 		return err
 	}
-	generation, keys := hex.EncodeToString(random), r.keys.lanes().all()
+	generation, keys := hex.EncodeToString(random), r.keys.lanes()
 	for members := g.Members; len(members) > 0; {
 		part := members[:min(len(members), memberMax)]
 		members = members[len(part):]
@@ -98,7 +98,7 @@ func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
 func (r *results) LoadGroups(ctx context.Context, ids ...string) ([]*stem.GroupStatus, error) {
 	out := make([]*stem.GroupStatus, len(ids))
 	for i, id := range ids {
-		values, err := r.run(ctx, "loadgroup", r.keys.lanes().all(), id).Slice()
+		values, err := r.run(ctx, "loadgroup", r.keys.lanes(), id).Slice()
 		if err != nil {
 			return nil, r.wrap("load groups", err)
 		}
@@ -153,7 +153,7 @@ func (r *results) Tally(ctx context.Context, tallies ...stem.Tally) ([]stem.Tall
 		for _, t := range part {
 			args = append(args, t.Group, t.TaskID, int64(t.Epoch), int(endOf(t.State)))
 		}
-		values, err := r.run(ctx, "tally", r.keys.lanes().all(), args...).Slice()
+		values, err := r.run(ctx, "tally", r.keys.lanes(), args...).Slice()
 		if err != nil {
 			return nil, r.wrap("tally", err)
 		}
@@ -175,5 +175,5 @@ func (r *results) Fired(ctx context.Context, ids ...string) error {
 	if err := r.mayWrite("fired"); err != nil {
 		return err
 	}
-	return r.wrap("fired", r.run(ctx, "fired", r.keys.lanes().all(), anys(ids)...).Err())
+	return r.wrap("fired", r.run(ctx, "fired", r.keys.lanes(), anys(ids)...).Err())
 }

@@ -31,7 +31,7 @@ func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	for len(names) > 0 {
 		part := names[:min(len(names), countMax)]
 		names = names[len(part):]
-		n, err := b.run(ctx, "counts", b.keys.lanes(part...).all(), len(part)).Int64Slice()
+		n, err := b.run(ctx, "counts", b.keys.lanes(part...), len(part)).Int64Slice()
 		if err != nil {
 			return nil, b.wrap("queues", err)
 		}
@@ -65,7 +65,7 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 		}
 	}
 	limit := adapters.PageLimit(q.Limit)
-	found, err := b.run(ctx, "browse", b.keys.lanes(q.Queue).all(), place, due, rank, limit+1, browseMax).Slice()
+	found, err := b.run(ctx, "browse", b.keys.lanes(q.Queue), place, due, rank, limit+1, browseMax).Slice()
 	if err != nil {
 		return page, b.wrap("browse", err)
 	}
@@ -120,7 +120,7 @@ func (b *broker) purge(ctx context.Context, queue string) (found, cancelled int,
 
 // cancel ends tasks that nobody has claimed and says how many.
 func (b *broker) cancel(ctx context.Context, tasks []known, now time.Time) (n int, err error) {
-	var wishes []wish
+	var wishes []*wish
 	for i := range tasks {
 		m := tasks[i].live
 		if m == nil {
@@ -134,7 +134,7 @@ func (b *broker) cancel(ctx context.Context, tasks []known, now time.Time) (n in
 		if tally, ok := adapters.EndTally(&status); ok {
 			s.Tally = &tally
 		}
-		wishes = append(wishes, wish{Settlement: s})
+		wishes = append(wishes, &wish{Settlement: s})
 	}
 	err = b.settle(ctx, wishes)
 	for i := range wishes {

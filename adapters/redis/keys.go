@@ -1,9 +1,18 @@
 package redis
 
-// fixed are the keys that every script gets first, in the order of lua/base.lua.
+// fixed are the keys of a namespace. A script calls each by its name in capitals and is given those that it names, in this order.
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
 	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale", "lapsing",
+}
+
+// perQueue are the keys of each queue: what the function is called by which a script has it, and how the key ends.
+var perQueue = [...]struct{ function, suffix string }{
+	{"ready", ":r"},   // zset: task by rank
+	{"delayed", ":d"}, // zset: rank and task by due time
+	{"leased", ":l"},  // zset: task by end of its lease
+	{"late", ":x"},    // zset: ready tasks whose lease is over, by when that was seen
+	{"bell", ":b"},    // zset: one member when somebody is to look
 }
 
 const (
@@ -23,13 +32,13 @@ const (
 // keys are the names of one namespace's keys.
 type keys struct {
 	prefix string
-	fixed  []string
+	fixed  map[string]string
 }
 
 func newKeys(namespace string) keys {
-	k := keys{prefix: "{" + namespace + "}:"}
+	k := keys{prefix: "{" + namespace + "}:", fixed: make(map[string]string, len(fixed))}
 	for _, name := range fixed {
-		k.fixed = append(k.fixed, k.prefix+name)
+		k.fixed[name] = k.prefix + name
 	}
 	return k
 }
@@ -40,7 +49,7 @@ func (k keys) key(name string) string { return k.prefix + name }
 // none, so that no two of different namespaces are the same.
 func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{l:" + key + "}" }
 
-// of a queue, see lua/base.lua.
+// of a queue.
 func (k keys) ready(queue string) string   { return k.prefix + "q:" + queue + ":r" }
 func (k keys) delayed(queue string) string { return k.prefix + "q:" + queue + ":d" }
 func (k keys) leased(queue string) string  { return k.prefix + "q:" + queue + ":l" }
@@ -74,12 +83,16 @@ func (l *lanes) number(queue string) int {
 	return len(l.names)
 }
 
-// all is KEYS.
-func (l *lanes) all() []string {
-	out := make([]string, 0, len(l.keys.fixed)+5*len(l.names))
-	out = append(out, l.keys.fixed...)
+// of is KEYS of a script.
+func (l *lanes) of(s *script) []string {
+	out := make([]string, 0, len(s.fixed)+len(s.perQueue)*len(l.names))
+	for _, name := range s.fixed {
+		out = append(out, l.keys.fixed[name])
+	}
 	for _, q := range l.names {
-		out = append(out, l.keys.ready(q), l.keys.delayed(q), l.keys.leased(q), l.keys.late(q), l.keys.bell(q))
+		for _, suffix := range s.perQueue {
+			out = append(out, l.keys.prefix+"q:"+q+suffix)
+		}
 	}
 	return out
 }

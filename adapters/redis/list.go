@@ -85,7 +85,7 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 	for len(queues) > 0 {
 		part := queues[:min(len(queues), countMax)]
 		queues = queues[len(part):]
-		both, err := r.run(ctx, "running", r.keys.lanes(part...).all(), len(part), runningMax).Slice()
+		both, err := r.run(ctx, "running", r.keys.lanes(part...), len(part), runningMax).Slice()
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func (r *results) claimed(ctx context.Context, queue string, out map[string]int6
 	for over := range 2 {
 		last, seen := int64(0), 0 // the score of the last one, and how many of that score came before
 		for more := true; more; {
-			values, err := r.run(ctx, "leases", r.keys.lanes(queue).all(), over, last, seen, runningMax).Slice()
+			values, err := r.run(ctx, "leases", r.keys.lanes(queue), over, last, seen, runningMax).Slice()
 			if err != nil {
 				return err
 			}
@@ -153,7 +153,7 @@ func (r *results) seats(ctx context.Context, running map[string]int64, last seat
 // after is the next n of the list after last.
 func (r *results) after(ctx context.Context, last seat, n int) ([]seat, error) {
 	var out []seat
-	keys := r.keys.lanes().all()
+	keys := r.keys.lanes()
 	for skip := 0; len(out) < n; skip += n {
 		all, err := r.run(ctx, "after", keys, last.updated, last.id, skip, n).StringSlice()
 		if err != nil {

@@ -35,7 +35,7 @@ func (b *broker) Maintain(ctx context.Context) (stem.Maintained, error) {
 
 // deleteExpired deletes results, dead letters, records, remembered ids and unique keys past their time.
 func (b *broker) deleteExpired(ctx context.Context, m *stem.Maintained) error {
-	keys := b.keys.lanes().all()
+	keys := b.keys.lanes()
 	for range maintainScripts {
 		dead := "" // for ever
 		if b.opts.DeadLetters >= 0 {
@@ -106,7 +106,7 @@ func (b *broker) dissolve(ctx context.Context, entry string, m *stem.Maintained)
 			return 0, err
 		}
 	}
-	present, err := b.run(ctx, "dissolve", b.keys.lanes().all(), generation, id).Int()
+	present, err := b.run(ctx, "dissolve", b.keys.lanes(), generation, id).Int()
 	m.Groups += present
 	return members, err
 }
@@ -154,7 +154,7 @@ func (b *broker) pruneQueues(ctx context.Context, _ *stem.Maintained) error {
 	for len(queues) > 0 {
 		part := queues[:min(len(queues), countMax)]
 		queues = queues[len(part):]
-		if err := b.run(ctx, "prune", b.keys.lanes(part...).all(), anys(part)...).Err(); err != nil {
+		if err := b.run(ctx, "prune", b.keys.lanes(part...), anys(part)...).Err(); err != nil {
 			return err
 		}
 	}

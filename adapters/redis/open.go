@@ -13,8 +13,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
-	"github.com/stemd/stem/adapters"
 )
+
+// closePatience is how long close waits for a server to answer.
+const closePatience = 2 * time.Second
 
 // db is one connection pool, seen by one namespace.
 type db struct {
@@ -30,8 +32,8 @@ type db struct {
 	// encrypted: over TLS; insecure: with any server certificate.
 	encrypted, insecure bool
 	hub                 *hub
-	singles             *adapters.Collector[stem.Message, published]
 	closed              atomic.Bool
+	closing             chan struct{}  // closed by close
 	starting            sync.Mutex     // held while a goroutine is started, and while closed is set
 	work                sync.WaitGroup // goroutines to wait for on close
 }
@@ -54,16 +56,13 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	}
 	d := &db{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, keys: newKeys(o.Namespace), sharded: t.cluster,
-		client: t.client(), waiting: t.waiter(),
+		client: t.client(), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
-	say := "PUBLISH"
-	if d.sharded {
-		say = "SPUBLISH"
+	if d.scripts = plainScripts(); d.sharded {
+		d.scripts = shardedScripts()
 	}
-	d.scripts = newScripts(say)
 	d.hub = newHub(d)
-	d.singles = adapters.NewCollector(publishMax, d.publishSingles)
 	version, err := d.version(ctx)
 	if err != nil {
 		err = d.wrapOpen(ctx, err)
@@ -120,8 +119,18 @@ func (d *db) close() error {
 	if closed {
 		return nil
 	}
-	d.singles.Wait()
-	err := errors.Join(d.hub.close(), d.waiting.Close(), d.client.Close())
-	d.work.Wait()
+	close(d.closing)
+	err := d.hub.close()
+	ended := make(chan struct{})
+	go func() {
+		d.work.Wait()
+		close(ended)
+	}()
+	select { // those who wait for work give back what they are still given
+	case <-ended:
+	case <-time.After(closePatience):
+	}
+	err = errors.Join(err, d.waiting.Close(), d.client.Close())
+	<-ended
 	return err
 }

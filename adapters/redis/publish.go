@@ -28,13 +28,7 @@ var (
 	_ stem.Takeover   = (*broker)(nil)
 )
 
-// published is the outcome of a message that was published together with others.
-type published struct {
-	stem.Published
-	err error // the call's
-}
-
-// Publish implements stem.Broker. Messages that are published one by one at the same time go together.
+// Publish implements stem.Broker.
 func (b *broker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
 	if err := b.mayWrite("publish"); err != nil {
 		return nil, err
@@ -49,111 +43,160 @@ func (b *broker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Publ
 		}
 		valid = append(valid, i)
 	}
-	if len(valid) == 1 {
-		p, err := b.singles.Do(ctx, msgs[valid[0]])
-		if err == nil {
-			err = p.err
-		}
-		out[valid[0]] = p.Published
-		return out, b.wrap("publish", err)
-	}
 	if err := b.publish(ctx, msgs, valid, out); err != nil {
 		return nil, b.wrap("publish", err)
 	}
 	return out, nil
 }
 
-// publishSingles publishes what came from several callers. None of them can cancel it for the others.
-func (d *db) publishSingles(msgs []stem.Message) ([]published, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	all := make([]int, len(msgs))
-	states := make([]stem.Published, len(msgs))
-	for i := range msgs {
-		all[i], states[i].ID = i, msgs[i].ID
-	}
-	err := d.publish(ctx, msgs, all, states)
-	out := make([]published, len(msgs))
-	for i := range out {
-		out[i] = published{states[i], err}
-	}
-	return out, nil
-}
-
 // call is one script with the messages it publishes.
 type call struct {
-	keys []string
-	args []any
-	msgs []int
-	cmd  *redis.Cmd
+	script string
+	lanes  *lanes
+	args   []any
+	msgs   []int
+	cmd    *redis.Cmd
 }
 
 // publish publishes the messages at these indexes, in this order, and waits for the replicas that must have them.
 func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
-	if err := d.accept(ctx, msgs, at, out); err != nil {
-		return err
+	for len(at) > 0 {
+		var calls []*call
+		for len(at) > 0 && len(calls) < publishAhead {
+			c, err := d.publishCall(msgs, at)
+			if err != nil {
+				return err
+			}
+			calls, at = append(calls, c), at[len(c.msgs):]
+		}
+		if err := d.accept(ctx, msgs, calls, out); err != nil {
+			return err
+		}
 	}
 	return d.replicated(ctx)
 }
 
-func (d *db) accept(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
-	for len(at) > 0 {
-		var calls []*call
-		for len(at) > 0 && len(calls) < publishAhead {
-			c, n, err := d.publishCall(msgs, at)
+// accept runs calls and notes what the server answers.
+func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out []stem.Published) error {
+	if err := d.runAll(ctx, calls); err != nil {
+		return err
+	}
+	for _, c := range calls {
+		if c.script == "enqueue" {
+			known, err := c.cmd.Int64Slice()
 			if err != nil {
 				return err
 			}
-			calls, at = append(calls, c), at[n:]
+			if len(known) == 0 {
+				continue
+			}
+			rest := make([]int, len(known))
+			for i, n := range known {
+				rest[i] = c.msgs[n-1]
+			}
+			if c, err = d.arriveCall(msgs, rest); err != nil {
+				return err
+			}
+			if err := d.runAll(ctx, []*call{c}); err != nil {
+				return err
+			}
 		}
-		if err := d.runAll(ctx, "publish", calls); err != nil {
+		stand, err := c.cmd.StringSlice()
+		if err != nil {
 			return err
 		}
-		for _, c := range calls {
-			stand, err := c.cmd.StringSlice()
-			if err != nil {
-				return err
-			}
-			if len(stand) != len(c.msgs) {
-				return fmt.Errorf("%d answers for %d messages", len(stand), len(c.msgs))
-			}
-			for i, n := range c.msgs {
-				if stand[i] != "" {
-					out[n].State, out[n].ID = stem.Duplicate, stand[i]
-				}
+		if len(stand) != len(c.msgs) {
+			return fmt.Errorf("%d answers for %d messages", len(stand), len(c.msgs))
+		}
+		for i, n := range c.msgs {
+			if stand[i] != "" {
+				out[n].State, out[n].ID = stem.Duplicate, stand[i]
 			}
 		}
 	}
 	return nil
 }
 
-// publishCall puts as many of these messages as fit into one call.
-func (d *db) publishCall(msgs []stem.Message, at []int) (*call, int, error) {
-	lanes := d.keys.lanes()
-	c := &call{args: make([]any, 0, 1+2*min(len(at), publishMax))}
-	c.args = append(c.args, d.clock())
-	n, size := 0, 0
+// publishCall puts as many of these messages as fit into one call: of the cheap script if they are new and ready at once, as most are.
+func (d *db) publishCall(msgs []stem.Message, at []int) (*call, error) {
+	n, size, plain := 0, 0, true
 	for n < len(at) && n < publishMax && size < publishBytes {
 		m := &msgs[at[n]]
-		given, err := encodeMessage(m, lanes.number(m.Queue))
-		if err != nil {
-			return nil, 0, err
-		}
-		c.args = append(c.args, m.ID, given)
-		size += len(given)
+		plain = plain && m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
+		size += len(m.Envelope.Header) + len(m.Envelope.Body)
 		n++
 	}
-	c.msgs, c.keys = at[:n], lanes.all()
-	return c, n, nil
+	if plain && distinct(msgs, at[:n]) {
+		return d.enqueueCall(msgs, at[:n])
+	}
+	return d.arriveCall(msgs, at[:n])
 }
 
-// runAll runs a script several times in one round trip, in order.
-func (d *db) runAll(ctx context.Context, name string, calls []*call) error {
-	script := d.scripts[name]
+// distinct says whether no two of these messages have one id.
+func distinct(msgs []stem.Message, at []int) bool {
+	rising := true
+	for i := 1; i < len(at); i++ {
+		rising = rising && msgs[at[i-1]].ID < msgs[at[i]].ID
+	}
+	if rising { // as those are that a client made one after the other
+		return true
+	}
+	ids := make(map[string]struct{}, len(at))
+	for _, n := range at {
+		ids[msgs[n].ID] = struct{}{}
+	}
+	return len(ids) == len(at)
+}
+
+// enqueueCall makes a call of lua/enqueue.lua.
+func (d *db) enqueueCall(msgs []stem.Message, at []int) (*call, error) {
+	c := &call{script: "enqueue", lanes: d.keys.lanes(), msgs: at, args: make([]any, 2, 2+2*len(at)+2)}
+	values, runs := make([]any, 0, len(at)), make([]any, 0, 2)
+	begin := 0
+	run := func(end int) {
+		m := &msgs[at[begin]]
+		head := append(short(nil, c.lanes.number(m.Queue)), byte(stem.MaxPriority-m.Priority))
+		runs = append(runs, short(head, end-begin), m.Queue)
+		begin = end
+	}
+	for i, n := range at {
+		m := &msgs[n]
+		given, err := encodeMessage(m, c.lanes.number(m.Queue))
+		if err != nil {
+			return nil, err
+		}
+		if first := &msgs[at[begin]]; first.Queue != m.Queue || first.Priority != m.Priority {
+			run(i)
+		}
+		c.args, values = append(c.args, m.ID), append(values, given)
+	}
+	run(len(at))
+	c.args[0], c.args[1] = d.clock(), len(at)
+	c.args = append(append(c.args, values...), runs...)
+	return c, nil
+}
+
+// arriveCall makes a call of lua/publish.lua.
+func (d *db) arriveCall(msgs []stem.Message, at []int) (*call, error) {
+	c := &call{script: "publish", lanes: d.keys.lanes(), msgs: at, args: append(make([]any, 0, 1+2*len(at)), d.clock())}
+	for _, n := range at {
+		m := &msgs[n]
+		given, err := encodeMessage(m, c.lanes.number(m.Queue))
+		if err != nil {
+			return nil, err
+		}
+		c.args = append(c.args, m.ID, given)
+	}
+	return c, nil
+}
+
+// runAll runs scripts in one round trip, in order.
+func (d *db) runAll(ctx context.Context, calls []*call) error {
 	if len(calls) > 1 {
 		pipe := d.client.Pipeline()
 		for _, c := range calls {
-			c.cmd = script.EvalSha(ctx, pipe, c.keys, c.args...)
+			s := d.scripts[c.script]
+			c.cmd = s.EvalSha(ctx, pipe, c.lanes.of(s), c.args...)
 		}
 		_, err := pipe.Exec(ctx)
 		if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -161,8 +204,8 @@ func (d *db) runAll(ctx context.Context, name string, calls []*call) error {
 		}
 	}
 	for _, c := range calls {
-		if c.cmd == nil || redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
-			c.cmd = script.Run(ctx, d.client, c.keys, c.args...)
+		if s := d.scripts[c.script]; len(calls) == 1 || redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
+			c.cmd = s.Run(ctx, d.client, c.lanes.of(s), c.args...)
 		}
 		if err := c.cmd.Err(); err != nil {
 			return err

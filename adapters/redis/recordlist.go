@@ -77,7 +77,7 @@ func (r *records) index(ctx context.Context, q stem.RecordQuery, due, version in
 		from = fmt.Sprintf("(%s%016d%016d%s", prefix, due, version, beyond)
 		to, skip = fmt.Sprintf("(%s%016d%s", prefix, us(q.DueBefore), beyond), skip+16
 	}
-	values, err = r.run(ctx, "recordlist", r.keys.lanes().all(), from, to, skip, n).Slice()
+	values, err = r.run(ctx, "recordlist", r.keys.lanes(), from, to, skip, n).Slice()
 	if err != nil {
 		return nil, 0, err
 	}

@@ -130,7 +130,7 @@ func (r *records) Save(ctx context.Context, writes ...stem.RecordWrite) ([]int64
 		for _, i := range part {
 			args = appendWrite(args, &writes[i])
 		}
-		got, err := r.run(ctx, "records", r.keys.lanes().all(), args...).Int64Slice()
+		got, err := r.run(ctx, "records", r.keys.lanes(), args...).Int64Slice()
 		if err == nil && len(got) == 0 {
 			err = stem.ErrConflict
 		}

@@ -46,7 +46,7 @@ func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {
 			args = append(args, append(head, terminal), s.ID, status)
 			size += len(status)
 		}
-		if err := r.run(ctx, "save", lanes.all(), args...).Err(); err != nil {
+		if err := r.run(ctx, "save", lanes, args...).Err(); err != nil {
 			return r.wrap("save results", err)
 		}
 		writes = writes[n:]
@@ -85,7 +85,7 @@ func (r *results) Load(ctx context.Context, ids ...string) ([]*stem.Status, erro
 
 func (d *db) load(ctx context.Context, ids []string) ([]known, error) {
 	out := make([]known, 0, len(ids))
-	keys := d.keys.lanes().all()
+	keys := d.keys.lanes()
 	for len(ids) > 0 {
 		part := ids[:min(len(ids), loadMax)]
 		ids = ids[len(part):]
@@ -146,7 +146,7 @@ func (r *results) Expire(ctx context.Context, ttl time.Duration, ids ...string) 
 		part := ids[:min(len(ids), loadMax)]
 		ids = ids[len(part):]
 		args := append([]any{max(ttl, 0).Microseconds()}, anys(part)...)
-		if err := r.run(ctx, "expire", r.keys.lanes().all(), args...).Err(); err != nil {
+		if err := r.run(ctx, "expire", r.keys.lanes(), args...).Err(); err != nil {
 			return r.wrap("expire", err)
 		}
 	}

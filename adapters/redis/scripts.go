@@ -3,7 +3,10 @@ package redis
 import (
 	"context"
 	"embed"
+	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -11,16 +14,32 @@ import (
 //go:embed lua
 var sources embed.FS
 
-// parts are the files that each script is made of; base.lua comes first in all of them.
+// parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"publish": "state arrive", "claim": "state", "extend": "state", "release": "state", "replay": "state arrive end",
-	"settle": "state arrive group record result end", "save": "state result", "load": "state", "expire": "state group",
-	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "", "records": "record", "recordlist": "",
-	"counts": "state", "running": "", "leases": "", "after": "", "browse": "state", "letters": "", "purgedead": "end", "maintain": "record end", "prune": "",
+	"enqueue": "ring", "publish": "short state counters ring arrive",
+	"claim": "short state counters ring", "extend": "short state ring", "release": "short state ring",
+	"done": "short ring lapse", "settle": "short state counters ring arrive group record lapse result end",
+	"replay": "short state counters ring arrive end", "letters": "", "purgedead": "short state end",
+	"save": "short state ring lapse result", "load": "short state", "expire": "group",
+	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",
+	"records": "counters record", "recordlist": "", "counts": "short state", "running": "", "leases": "", "after": "", "browse": "short state",
+	"maintain": "short state counters record end", "prune": "",
+}
+
+// script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.
+type script struct {
+	*redis.Script
+	fixed, perQueue []string
 }
 
 // scripts are ready to run by name.
-type scripts map[string]*redis.Script
+type scripts map[string]*script
+
+// The scripts never change, so each of the two kinds is assembled once.
+var (
+	plainScripts   = sync.OnceValue(func() scripts { return newScripts("PUBLISH") })
+	shardedScripts = sync.OnceValue(func() scripts { return newScripts("SPUBLISH") })
+)
 
 // newScripts assembles the scripts. say is the command that sends a message to those who subscribed.
 func newScripts(say string) scripts {
@@ -33,21 +52,47 @@ func newScripts(say string) scripts {
 	}
 	out := scripts{}
 	for name, needs := range parts {
-		src := []string{"local SAY = '" + say + "'\n" + read("base")}
-		for _, part := range strings.Fields(needs) {
-			if part == "end" && !strings.Contains(needs, "state") {
-				src = append(src, read("state"))
-			}
-			src = append(src, read(part))
+		src := "local SAY = '" + say + "'\n"
+		for _, part := range append(append([]string{"base"}, strings.Fields(needs)...), name) {
+			src += read(part) + "\n"
 		}
-		out[name] = redis.NewScript(strings.Join(append(src, read(name)), "\n"))
+		s := &script{}
+		s.Script = redis.NewScript(s.declare(src) + src)
+		out[name] = s
 	}
-	out["take"] = redis.NewScript(read("take")) // of a key by itself
+	out["take"] = &script{Script: redis.NewScript(read("take"))} // of a key by itself
 	return out
 }
 
+var words = regexp.MustCompile(`\w+\(?`)
+
+// declare finds the keys that a source uses and gives the lines that name them.
+func (s *script) declare(src string) string {
+	used := map[string]bool{}
+	for _, word := range words.FindAllString(src, -1) {
+		used[word] = true
+	}
+	var lines strings.Builder
+	for _, name := range fixed {
+		if used[strings.ToUpper(name)] {
+			s.fixed = append(s.fixed, name)
+			fmt.Fprintf(&lines, "local %s = KEYS[%d]\n", strings.ToUpper(name), len(s.fixed))
+		}
+	}
+	var functions []string
+	for _, key := range perQueue {
+		if used[key.function+"("] {
+			s.perQueue, functions = append(s.perQueue, key.suffix), append(functions, key.function)
+		}
+	}
+	for i, function := range functions {
+		fmt.Fprintf(&lines, "local function %s(q) return KEYS[%d * q + %d] end\n", function, len(functions), len(s.fixed)-len(functions)+i+1)
+	}
+	return lines.String()
+}
+
 // run runs a script. A server that does not know it, perhaps since a restart, is given it.
-func (d *db) run(ctx context.Context, name string, keys []string, args ...any) *redis.Cmd {
-	all := make([]any, 0, len(args)+1)
-	return d.scripts[name].Run(ctx, d.client, keys, append(append(all, d.clock()), args...)...)
+func (d *db) run(ctx context.Context, name string, l *lanes, args ...any) *redis.Cmd {
+	s, all := d.scripts[name], make([]any, 0, len(args)+1)
+	return s.Run(ctx, d.client, l.of(s), append(append(all, d.clock()), args...)...)
 }

@@ -47,7 +47,11 @@ func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]
 			wishes[i].Settlement = stem.Settlement{Receipt: settlements[i].Receipt, Kind: kindProbe}
 		}
 	}
-	if err := b.settle(ctx, wishes); err != nil {
+	rest, err := b.finish(ctx, wishes)
+	if err == nil {
+		err = b.settle(ctx, rest)
+	}
+	if err != nil {
 		return nil, b.wrap("settle", err)
 	}
 	errs := make([]error, len(settlements))
@@ -82,19 +86,19 @@ type wish struct {
 }
 
 // settle carries wishes out and notes the outcome of each.
-func (d *db) settle(ctx context.Context, wishes []wish) error {
+func (d *db) settle(ctx context.Context, wishes []*wish) error {
 	for len(wishes) > 0 {
-		keys, args, n, err := d.settleCall(wishes)
+		lanes, args, n, err := d.settleCall(wishes)
 		if err != nil {
 			return err
 		}
-		answers, err := d.run(ctx, "settle", keys, args...).Slice()
+		answers, err := d.run(ctx, "settle", lanes, args...).Slice()
 		if err != nil {
 			return err
 		}
 		var again []*wish
 		for i, answer := range answers {
-			w := &wishes[i]
+			w := wishes[i]
 			switch answer := answer.(type) {
 			case int64:
 				w.outcome = outcomes[answer]
@@ -107,11 +111,9 @@ func (d *db) settle(ctx context.Context, wishes []wish) error {
 			}
 		}
 		for _, w := range again {
-			one := []wish{*w}
-			if err := d.settle(ctx, one); err != nil {
+			if err := d.settle(ctx, []*wish{w}); err != nil {
 				return err
 			}
-			w.outcome = one[0].outcome
 		}
 		wishes = wishes[n:]
 	}
@@ -122,13 +124,13 @@ func (d *db) settle(ctx context.Context, wishes []wish) error {
 var outcomes = [...]error{nil, stem.ErrLeaseLost, stem.ErrConflict, errAckedEarly}
 
 // settleCall puts as many wishes as fit into one call.
-func (d *db) settleCall(wishes []wish) (keys []string, args []any, n int, err error) {
-	lanes := d.keys.lanes()
+func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, n int, err error) {
+	lanes = d.keys.lanes()
 	args = make([]any, 0, 1+6*min(len(wishes), settleMax))
 	args = append(args, d.opts.Dedupe.Microseconds())
 	for size := 0; n < len(wishes) && n < settleMax && size < settleBytes; n++ {
 		before := len(args)
-		if args, err = d.appendWish(args, lanes, &wishes[n]); err != nil {
+		if args, err = d.appendWish(args, lanes, wishes[n]); err != nil {
 			return nil, nil, 0, err
 		}
 		for _, a := range args[before:] {
@@ -137,7 +139,7 @@ func (d *db) settleCall(wishes []wish) (keys []string, args []any, n int, err er
 			}
 		}
 	}
-	return lanes.all(), args, n, nil
+	return lanes, args, n, nil
 }
 
 func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
@@ -148,7 +150,8 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 	var err error
 	switch w.Kind {
 	case stem.Park:
-		w.Queue = stem.ParkedPrefix + w.Receipt.Position // the task's name
+		_, name := splitPosition(w.Receipt.Position)
+		w.Queue = stem.ParkedPrefix + name
 		fallthrough
 	case stem.Move:
 		word, target = w.Queue, lanes.number(w.Queue)

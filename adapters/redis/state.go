@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -14,6 +15,7 @@ const (
 	flagAcked  = 1
 	flagChosen = 2
 	flagUnique = 4
+	flagLeased = 8 // it has a lease of its own
 )
 
 var (
@@ -126,6 +128,9 @@ func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
 	if u.Key != "" {
 		flags |= flagUnique
 	}
+	if m.Lease > 0 {
+		flags |= flagLeased
+	}
 	tail := 2 + len(m.Queue) + 2 + len(u.Key) + 8 + len(extra)
 	given := make([]byte, 0, 3*8+2+2*2+tail+4+len(fields)+len(m.Envelope.Body))
 	for _, n := range [...]int64{us(m.State.NotBefore), int64(m.State.Epoch), m.Lease.Microseconds()} {
@@ -138,15 +143,22 @@ func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
 	return append(given, m.Envelope.Body...), nil
 }
 
-// afterState is the message in a body's value.
-func afterState(value string) (string, error) {
+// decodeArrived reads a body's value: the state of a task that was never claimed, and what decodeMessage takes.
+func decodeArrived(value string) (s state, rest string, err error) {
 	r := &reader{s: value}
-	_ = r.take(6*8 + 2 + 2)
-	_ = r.name() // the tail
-	return r.s, r.err
+	s.Epoch, s.updated, _ = stem.Epoch(r.number()), r.number(), r.number()
+	due, _, _ := r.number(), r.number(), r.number()
+	s.flags, _, _ = r.byte(), r.byte(), r.short()
+	tail := &reader{s: r.name()}
+	s.queue, _, _ = tail.name(), tail.name(), tail.number()
+	if err := cmp.Or(r.err, tail.err); err != nil {
+		return s, "", err
+	}
+	s.NotBefore, s.Created = at(due), at(s.updated)
+	return s, r.s, stem.DecodeState([]byte(tail.s), &s.State)
 }
 
-// decodeMessage reads a message from its state and what afterState gives; the body may have been left out.
+// decodeMessage reads a message from its state and what decodeArrived gives; the body may have been left out.
 func decodeMessage(s state, rest string) (stem.Message, error) {
 	r := &reader{s: rest}
 	fields := r.blob()

@@ -14,7 +14,8 @@ local function full() return #out >= 4 * limit end
 -- ranks adds claimed tasks with their ranks.
 local function ranks(into, ids)
   for i, s in ipairs(#ids > 0 and call('HMGET', TASKS, unpack(ids)) or {}) do
-    if s then into[#into + 1] = { open(s).rank, ids[i] } end
+    local t = s and open(ids[i], s)
+    if t then into[#into + 1] = { t.rank, ids[i] } end
   end
 end
 local function emitByRank(g, tasks)

@@ -1,9 +1,20 @@
 -- Claims tasks. ARGV: time, owner, lease, most tasks, and for each queue its limit. Returns the time until something becomes ready by
--- itself (-1: nothing will), how many tasks had lost their message, and for each claimed task its state and its body's value.
+-- itself (-1: nothing will), how many tasks had lost their message, the time, and the epoch and the end of the lease of the tasks that have a short
+-- state. Then for each claimed task its body's value if its state is short; else end of lease, epoch, state, value.
 local owner, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROMOTE, CHUNK, BYTES = 128, 100, 4194304
-local TILL = int(NOW + lease)
-local out, wait, lost, bytes = { -1, 0 }, -1, 0, 0
+local TILL = NOW + lease
+local TILLS = int(TILL)
+local out, wait, lost, bytes = { -1, 0, NOW, 0, TILL }, -1, 0, 0
+local FLAGS = 49 -- where in a body's value they are
+
+-- The states of tasks that are claimed for the first time, and have no lease of their own and no unique key.
+local EPOCH, plain
+local function begin()
+  EPOCH = rise(0)
+  plain = { [0] = shorten(EPOCH, NOW, GENERATEDID, owner), [CHOSEN] = shorten(EPOCH, NOW, CHOSENID, owner) }
+  out[4] = EPOCH
+end
 
 local function promote(q)
   local due = call('ZRANGEBYSCORE', delayed(q), '-inf', NOWS, 'LIMIT', 0, PROMOTE)
@@ -20,8 +31,11 @@ local function promote(q)
     local back, seen = {}, {}
     for i, s in ipairs(call('HMGET', TASKS, unpack(over))) do
       if s then
-        back[#back + 1], back[#back + 2] = int(open(s).rank), over[i]
-        seen[#seen + 1], seen[#seen + 2] = NOWS, over[i]
+        local t = open(over[i], s)
+        if t then
+          back[#back + 1], back[#back + 2] = int(t.rank), over[i]
+          seen[#seen + 1], seen[#seen + 2] = NOWS, over[i]
+        end
       end
     end
     if #back > 0 then
@@ -32,12 +46,26 @@ local function promote(q)
   end
 end
 
--- take claims up to n tasks of a queue and says how many.
+-- claim gives the state of a task that has a past or wishes of its own, and when its lease ends.
+local function claim(id, s, value)
+  local t = s and (isShort(s) and lengthen(s, value) or unseal(s)) or arrived(value)
+  if t.owner ~= '' then t.redeliveries = t.redeliveries + 1 end
+  t.epoch, t.updated, t.owner = t.epoch < EPOCH and EPOCH or rise(t.epoch), NOW, owner
+  local till = t.lease > 0 and NOW + t.lease or TILL
+  if has(t.flags, UNIQUE) then
+    local key, hold = uniqueOf(t.tail)
+    reserve(id, key, hold, max(t.due, till))
+  end
+  return t, till
+end
+
+-- take claims up to n tasks of a queue and says how many it found.
 local function take(q, n)
   local popped = call('ZPOPMIN', ready(q), n)
   if #popped == 0 then return 0 end
+  if not EPOCH then begin() end
   local ids = {}
-  for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+  for i = 1, #popped, 2 do ids[(i + 1) / 2] = popped[i] end
   if call('EXISTS', late(q)) == 1 then call('ZREM', late(q), unpack(ids)) end
   local touched, values = call('HMGET', TASKS, unpack(ids)), call('HMGET', BODIES, unpack(ids))
   local states, leases, taken = {}, {}, {}
@@ -47,27 +75,17 @@ local function take(q, n)
       lost = lost + 1
       call('ZREM', RECENT, id)
     else
-      local epoch, redeliveries, flags, rank, due, created, own, replays, length, tail, p, _ = 0, 0, 0, 0, 0, 0, 0, 0, 0
-      if s then
-        epoch, _, redeliveries, flags, rank, due, created, own, replays, length, p = unpk(HEAD, s)
-        if length > 0 then redeliveries = redeliveries + 1 end
-        tail = sub(s, p + length)
+      local short, at, till = not s and plain[string.byte(value, FLAGS)], #out, TILLS
+      if short then
+        s, out[at + 1] = short, value
       else
-        epoch, created, rank, due, _, own, flags, _, _, length, p = unpk(BODY, value)
-        tail = sub(value, p, p + length - 1)
+        local t, ends = claim(id, s, value)
+        s, till = seal(t), int(ends)
+        out[at + 1], out[at + 2], out[at + 3], out[at + 4] = ends, t.epoch, s, value
       end
-      local till = NOW + (own > 0 and own or lease)
-      s = pack(HEAD, rise(epoch), NOW, redeliveries, flags, rank, due, created, own, replays, #owner) .. owner .. tail
-      local at = #states
-      states[at + 1], states[at + 2] = id, s
-      leases[at + 1], leases[at + 2] = own > 0 and int(till) or TILL, id
+      at = 2 * #taken
+      states[at + 1], states[at + 2], leases[at + 1], leases[at + 2] = id, s, till, id
       taken[#taken + 1] = id
-      if flags >= UNIQUE then
-        local key, hold = uniqueOf(tail)
-        reserve(id, key, hold, max(due, till))
-      end
-      at = #out
-      out[at + 1], out[at + 2], out[at + 3] = s, value, till
       bytes = bytes + #value
     end
   end

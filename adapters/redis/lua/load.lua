@@ -7,7 +7,12 @@ for n, id in ipairs(ids) do
   local s, head = '', ''
   if v then
     local rest = message(v)
-    s, head = states[n] or seal(arrived(v)), sub(rest, 1, 4 + unpk('<I', rest))
+    s, head = states[n], sub(rest, 1, 4 + unpk('<I', rest))
+    if not s then
+      s = seal(arrived(v))
+    elseif isShort(s) then
+      s = seal(lengthen(s, v))
+    end
   end
   out[#out + 1], out[#out + 2], out[#out + 3] = s, head, results[n] or ''
 end

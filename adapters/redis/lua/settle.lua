@@ -8,53 +8,6 @@ local LOST, CONFLICT, WASEARLY = 1, 2, 3
 local remember = tonumber(ARGV[2])
 local out = {}
 
--- The plain ends, done with or without a result, go together.
-local gone, plain = {}, {}
-local function flush()
-  if #plain == 0 then return end
-  local ids, results, lapses, tills, recent, forgotten, seen, places = {}, {}, {}, {}, {}, {}, {}, {}
-  for _, x in ipairs(plain) do
-    ids[#ids + 1] = x.id
-    places[x.q] = places[x.q] or {}
-    table.insert(places[x.q], x.id)
-    if x.result then
-      local n = #results
-      results[n + 1], results[n + 2] = x.id, x.result
-      if not lapses[x.till] then
-        lapses[x.till] = {}
-        tills[#tills + 1] = x.till
-      end
-      table.insert(lapses[x.till], x.id)
-    end
-    if x.result or x.saved then
-      recent[#recent + 1], recent[#recent + 2] = NOWS, x.id
-    else
-      forgotten[#forgotten + 1] = x.id
-    end
-    if has(x.flags, CHOSEN) and remember > 0 then
-      seen[#seen + 1], seen[#seen + 2] = int(NOW + remember), x.id
-    end
-  end
-  call('HDEL', TASKS, unpack(ids))
-  call('HDEL', BODIES, unpack(ids))
-  for q, members in pairs(places) do
-    if call('ZREM', leased(q), unpack(members)) < #members then
-      call('ZREM', ready(q), unpack(members))
-      call('ZREM', late(q), unpack(members))
-    end
-  end
-  if #results > 0 then
-    call('HSET', RESULTS, unpack(results))
-    table.sort(tills)
-    for _, till in ipairs(tills) do lapse(till, lapses[till]) end
-  end
-  if #recent > 0 then call('ZADD', RECENT, unpack(recent)) end
-  if #forgotten > 0 then call('ZREM', RECENT, unpack(forgotten)) end
-  if #seen > 0 then call('ZADD', SEEN, unpack(seen)) end
-  tell(ids)
-  gone, plain = {}, {}
-end
-
 -- giveBack puts a task that left its place into its place in a queue, claimed by nobody, or hides it until it is due.
 local function giveBack(q, id, t)
   t.owner, t.updated = '', NOW
@@ -146,41 +99,13 @@ local function carryOut(i)
   return 0
 end
 
--- Where each settlement begins, and what is known of all of them at first.
-local starts, ids = {}, {}
 local i = 3
 while i <= #ARGV do
   local _, _, _, _, flags, _, _, _, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
-  starts[#starts + 1], ids[#ids + 1] = i, ARGV[i + 1]
+  out[#out + 1] = carryOut(i)
   i = i + 6 + 3 * saves + 2 * follow
   if has(flags, WITHTALLY) then i = i + 1 end
   if has(flags, WITHCALLBACK) then i = i + 3 end
 end
-local states, saved, current = call('HMGET', TASKS, unpack(ids)), call('HMGET', RESULTS, unpack(ids)), true
-for n, at in ipairs(starts) do
-  local epoch, _, ttl, kind, flags, _, q, _, saves, follow = unpk('<dddBBBHHHH', ARGV[at])
-  local id = ids[n]
-  if current and kind == DONE_ and saves + follow == 0 and not has(flags, WITHTALLY) then
-    local s = states[n]
-    local e, f, length, p, _
-    if s then e, _, _, f, _, _, _, _, _, length, p = unpk(HEAD, s) end
-    if not s or gone[id] or e ~= epoch or length == 0 or sub(s, p, p + length - 1) ~= ARGV[at + 2] then
-      out[n] = LOST
-    else
-      local x = { id = id, q = q, flags = f, saved = saved[n] }
-      if has(flags, WITHRESULT) and fresh(saved[n], epoch) then
-        x.till = NOW + ttl
-        x.result = pack('<dddB', epoch, NOW, x.till, has(flags, TERMINAL) and 1 or 0) .. ARGV[at + 3]
-      end
-      if has(f, UNIQUE) then unreserve(id, (uniqueOf(sub(s, p + length)))) end
-      gone[id], plain[#plain + 1], out[n] = true, x, 0
-    end
-  else
-    flush()
-    current = false
-    out[n] = carryOut(at)
-  end
-end
-flush()
 done()
 return out

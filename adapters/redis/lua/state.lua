@@ -1,8 +1,6 @@
 -- A task's state: numbers, owner, tail; see state.go. The tail is queue, unique key, its length, and what daemons keep.
 local HEAD = '<ddHBddddHH'
-local ACKED, CHOSEN, UNIQUE = 1, 2, 4
--- A rank is a lane, the priority turned round, and the number of arrival in it.
-local LANE = 2 ^ 49
+local ACKED, CHOSEN, UNIQUE, LEASED = 1, 2, 4, 8
 
 -- A hidden task's member is its arrival and lane before its id: tasks due at one time are in the order of arrival.
 local function hidden(rank, id) return string.format('%016d%d', rank % LANE, math.floor(rank / LANE)) .. id end
@@ -11,7 +9,7 @@ local function idOf(member) return sub(member, 18) end
 
 local function has(flags, f) return flags % (2 * f) >= f end
 
-local function open(s)
+local function unseal(s)
   local t, n, p = {}, nil, nil
   t.epoch, t.updated, t.redeliveries, t.flags, t.rank, t.due, t.created, t.lease, t.replays, n, p = unpk(HEAD, s)
   t.owner, t.tail = sub(s, p, p + n - 1), sub(s, p + n)
@@ -49,9 +47,23 @@ local function message(value)
   return sub(value, p + n)
 end
 
+-- The state of a task that was claimed once, and to which nothing else has happened, is short: see short.lua. All else is as it arrived.
+local function lengthen(s, value)
+  local t, _ = arrived(value), nil
+  t.epoch, t.updated, _, t.owner = unpk(SHORT, s)
+  return t
+end
+
+-- open reads the state s of a task, which may be short; nil: its message is lost.
+local function open(id, s)
+  if not isShort(s) then return unseal(s) end
+  local value = call('HGET', BODIES, id)
+  return value and lengthen(s, value)
+end
+
 local function stateOf(id)
   local s = call('HGET', TASKS, id)
-  if s then return open(s) end
+  if s then return open(id, s) end
   local v = call('HGET', BODIES, id)
   return v and arrived(v)
 end
@@ -73,16 +85,5 @@ local function unreserve(id, key)
   if call('HGET', HOLDERS, key) == id then
     call('HDEL', HOLDERS, key)
     call('ZREM', KEPT, key)
-  end
-end
-
--- Who watches these tasks is told that something changed.
-local watchers
-local function tell(ids)
-  watchers = watchers or call('ZCARD', WATCHED)
-  if watchers == 0 or #ids == 0 then return end
-  local scores = call('ZMSCORE', WATCHED, unpack(ids))
-  for i, id in ipairs(ids) do
-    if scores[i] then call(SAY, WATCHED .. ':' .. id, '') end
   end
 end
