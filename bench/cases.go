@@ -235,3 +235,38 @@ func idle(ctx context.Context, s setting) (r result, err error) {
 	after := measure(d.cmd.Process.Pid)
 	return result{N: 1, Seconds: watched.Seconds(), RSS: after.rss, CPU: after.cpu - before.cpu}, nil
 }
+
+// idleMany watches a daemon and its many plugin processes with nothing to do: RSS is their average share of memory, CPU the daemon's
+// own seconds over the time watched.
+func idleMany(processes int) func(context.Context, setting) (result, error) {
+	return func(ctx context.Context, s setting) (r result, err error) {
+		const settle, watched = 5 * time.Second, 20 * time.Second
+		url := "sqlite://" + filepath.Join(s.dir, "stem.db")
+		store, err := sqlite.Open(ctx, url)
+		if err != nil {
+			return r, err
+		}
+		d, err := startStemds(ctx, s, store, url, processes, 1)
+		err = errors.Join(err, store.Close())
+		if err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, d.stop()) }()
+		pid := d.cmd.Process.Pid
+		for len(children(pid)) < processes {
+			select {
+			case <-ctx.Done():
+				return r, ctx.Err()
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		time.Sleep(settle)
+		before := cpu(pid)
+		time.Sleep(watched)
+		r = result{N: processes, Seconds: watched.Seconds(), CPU: cpu(pid) - before}
+		for _, child := range children(pid) {
+			r.RSS += pss(child) / float64(processes)
+		}
+		return r, nil
+	}
+}

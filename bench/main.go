@@ -84,6 +84,7 @@ var cases = []struct {
 	{"redis memory, 100,000 waiting tasks", "", redisMemory(false)},
 	{"redis memory, 100,000 results", "", redisMemory(true)},
 	{"redis, 20 idle daemons", "server ≤ 1 %; p50: % of each, ≤ 0.5", redisIdle},
+	{"64 idle processes; RSS: PSS of each", "≤ 6 MB; stemd ≤ 1 % CPU", idleMany(64)},
 	{"stemd idle, one plugin", "≤ 35 MB, ≤ 0.5 % CPU", idle},
 }
 

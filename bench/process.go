@@ -22,11 +22,15 @@ type stemd struct {
 	exited chan error
 }
 
-// startStemd runs stemd with one no-op plugin on a store and waits until it has announced its tasks there.
+// startStemd runs stemd with one no-op plugin of one process on a store and waits until it has announced its tasks there.
 func startStemd(ctx context.Context, s setting, store stem.Store, url string, perProcess int) (*stemd, error) {
+	return startStemds(ctx, s, store, url, 1, perProcess)
+}
+
+func startStemds(ctx context.Context, s setting, store stem.Store, url string, processes, perProcess int) (*stemd, error) {
 	file := filepath.Join(s.dir, "stem.hcl")
-	hcl := fmt.Sprintf("broker { url = %q }\nplugin \"chaos\" {\n  command = [%q]\n  queues = { %s = 1 }\n  processes { max = 1 }\n  per_process = %d\n}\n",
-		url, filepath.Join(s.bin, "chaos"), queue, perProcess)
+	hcl := fmt.Sprintf("broker { url = %q }\nplugin \"chaos\" {\n  command = [%q]\n  queues = { %s = 1 }\n  processes { max = %d }\n  per_process = %d\n}\n",
+		url, filepath.Join(s.bin, "chaos"), queue, processes, perProcess)
 	if err := os.WriteFile(file, []byte(hcl), 0o600); err != nil {
 		return nil, err
 	}
@@ -80,6 +84,18 @@ func rss(pid int) float64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(b)) {
 		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
+			return n / 1024
+		}
+	}
+	return 0
+}
+
+// pss is a process's share of memory in MB: what it has alone, and its part of what it shares with others.
+func pss(pid int) float64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	for line := range strings.Lines(string(b)) {
+		if kb, ok := strings.CutPrefix(line, "Pss:"); ok {
 			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
 			return n / 1024
 		}
