@@ -381,9 +381,10 @@ func (p *service) handle(ctx context.Context, d *pluginv1.Delivery, o *pluginv1.
 		fmt.Fprintln(p.stderr, "burnt")
 		d.Body = []byte(next)
 		return p.handle(ctx, d, o)
-	case "alive": // signs of life for so long, then silence
+	case "alive": // signs of life for so long at least, then silence
 		n, _ := time.ParseDuration(arg)
-		for began := time.Now(); time.Since(began) < n; time.Sleep(10 * time.Millisecond) {
+		for ; n > 0; n -= 10 * time.Millisecond {
+			time.Sleep(10 * time.Millisecond)
 			p.send(&pluginv1.SessionResponse{Progress: []*pluginv1.Progress{{Seq: d.Seq}}})
 		}
 		select {}
