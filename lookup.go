@@ -120,7 +120,8 @@ func Heartbeats(ctx context.Context, store Store) ([]Heartbeat, error) {
 
 func documents[T any](ctx context.Context, store Store, kind string) ([]T, error) {
 	var records []Record
-	for q := (RecordQuery{Kind: kind, Limit: 1000}); ; {
+	var whole string // they all lie in the one part without a name
+	for q := (RecordQuery{Kind: kind, Part: &whole, Limit: 1000}); ; {
 		page, err := store.Records.List(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("list %s records: %w", kind, err)

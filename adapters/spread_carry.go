@@ -1,8 +1,9 @@
 package adapters
 
 import (
-	"encoding/binary"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,24 +38,20 @@ func fromLane(m *stem.Message) error {
 	return err
 }
 
+// carry is text, as key ids are: length of the reservation, length of the key, key.
 func carry(u stem.Reservation) string {
-	b := binary.AppendVarint(nil, int64(u.For))
-	b = binary.AppendUvarint(b, uint64(len(u.Key)))
-	return string(append(b, u.Key...))
+	return fmt.Sprintf("%d:%d:%s", u.For, len(u.Key), u.Key)
 }
 
 func uncarry(s string) (u stem.Reservation, rest string, err error) {
-	b := []byte(s)
-	length, n := binary.Varint(b)
-	if n <= 0 {
+	length, s, _ := strings.Cut(s, ":")
+	size, s, ok := strings.Cut(s, ":")
+	d, err := strconv.ParseInt(length, 10, 64)
+	n, bad := strconv.Atoi(size)
+	if err != nil || bad != nil || !ok || n < 0 || n > len(s) {
 		return u, "", errCarried
 	}
-	size, k := binary.Uvarint(b[n:])
-	if b = b[n:]; k <= 0 || uint64(len(b)-k) < size {
-		return u, "", errCarried
-	}
-	b = b[k:]
-	return stem.Reservation{Key: string(b[:size]), For: time.Duration(length)}, string(b[size:]), nil
+	return stem.Reservation{Key: s[:n], For: time.Duration(d)}, s[n:], nil
 }
 
 // held is a claim: its receipt in its lane, and what must be known of its task.

@@ -121,8 +121,11 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, sections []sectio
 		return nil, false, errors.Join(errs...)
 	}
 	here, err := b.complete(ctx, out)
-	if err != nil {
-		return nil, false, fmt.Errorf("claim: move on what was to move: %w", errors.Join(err, giveBack(ctx, b, out)))
+	if err != nil && len(here) == len(out) {
+		return nil, false, fmt.Errorf("claim: which of it was to move: %w", errors.Join(err, giveBack(ctx, b, out)))
+	}
+	if err != nil && len(here) == 0 {
+		return nil, false, fmt.Errorf("claim: move on what was to move: %w", err)
 	}
 	b.claimed(ctx, here)
 	return here, len(here) < len(out), nil

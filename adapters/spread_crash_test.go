@@ -2,6 +2,7 @@ package adapters_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -321,4 +322,34 @@ func TestAReplayThatDiesOnTheWayLeavesALetterOrATaskAndItsKeyCountsForThat(t *te
 			t.Errorf("the task is there: %t; its key gave %+v", len(ds) == 1, p)
 		}
 	})
+}
+
+func TestALaneThatCanNotBeReachedHoldsUpNoOther(t *testing.T) {
+	a := newArchipelago(t)
+	s := a.as(&process{})
+	a.publish(s, a.in("q", "a", ""))
+	a.publish(s, a.in("r", "b", ""))
+	p := &process{}
+	gone := stem.Store{Broker: dyingLane{dyingBroker{p, a.lanes["q"].Broker}, a.lanes["q"].Broker.(adapters.Lane)}, Results: a.lanes["q"].Results}
+	half := adapters.Spread(adapters.Spreading{
+		Lane: func(name string) stem.Store {
+			if name == "q" {
+				return gone
+			}
+			return stem.Store{Broker: a.lanes[name].Broker, Results: a.lanes[name].Results}
+		},
+		Directory: stem.Store{Records: a.directory.Records}, Results: a.rest, Records: a.rest, Options: stem.NewStoreOptions(),
+	})
+	p.dead = true
+	if ds := a.claim(half, "q", "r"); len(ds) != 1 || ds[0].ID != "b" {
+		t.Errorf("claimed %v", ds)
+	}
+	c := stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}, {Queue: "r"}}, Max: 1, Owner: "node/boot", Wait: time.Hour}
+	if ds, err := half.Broker.Claim(t.Context(), c); len(ds) > 0 || !errors.Is(err, errDead) {
+		t.Errorf("with nothing else there claimed %v, %v", ds, err)
+	}
+	p.dead = false
+	if ds := a.claim(half, "q", "r"); len(ds) != 1 || ds[0].ID != "a" {
+		t.Errorf("claimed %v", ds)
+	}
 }

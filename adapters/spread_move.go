@@ -134,7 +134,8 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 	return b.rehouse(ctx, stakes)
 }
 
-// complete finishes the moves of tasks that came back because their mover went away, and returns the other ones.
+// complete finishes the moves of tasks that came back because their mover went away, and returns the other ones. With an error it returns
+// all when nothing is known of them, and else those that are not to move; the others come again when their leases end.
 func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem.Delivery, error) {
 	var refs []stem.RecordRef
 	var at []int
@@ -145,7 +146,7 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 	}
 	entries, err := b.directory.load(ctx, refs)
 	if err != nil {
-		return nil, err
+		return ds, err
 	}
 	var from byLane
 	for n, e := range entries {
@@ -158,7 +159,7 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 	}
 	stays := make([]*Stay, len(entries))
 	if err := b.stays(ctx, &from, stays, func(n int) string { return ds[at[n]].ID }); err != nil {
-		return nil, err
+		return ds, err
 	}
 	var movings []moving
 	gone := map[int]struct{}{}
@@ -168,22 +169,33 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 		}
 		var state stem.State
 		if err := stem.DecodeState(entries[n].State, &state); err != nil {
-			return nil, err
+			return ds, err
 		}
 		s.Message.State, s.Message.Queue = Settled(s.Message.State, &state), entries[n].Queue
 		s.Message.State.Redeliveries-- // this one was no try at it
 		movings = append(movings, moving{inside(ds[at[n]].Receipt), s})
 		gone[at[n]] = struct{}{}
 	}
+	var rest []stem.Delivery
+	for i, d := range ds {
+		if _, moves := gone[i]; !moves {
+			rest = append(rest, d)
+		}
+	}
+	return rest, b.finish(ctx, movings)
+}
+
+// finish brings tasks to where they go and ends their claims where they were.
+func (b *spreadBroker) finish(ctx context.Context, movings []moving) error {
 	if err := b.relocate(ctx, movings); err != nil {
-		return nil, err
+		return err
 	}
 	var lanes byLane
 	for i, m := range movings {
 		lanes.add(m.claim.lane, i)
 		b.hints.set(m.claim.ID, laneOf(m.stay.Message.Queue))
 	}
-	err = b.inLanes(&lanes, func(l *lane, at []int) error {
+	return b.inLanes(&lanes, func(l *lane, at []int) error {
 		batch := make([]stem.Settlement, len(at))
 		for n, i := range at {
 			batch[n] = stem.Settlement{Receipt: movings[i].claim.Receipt, Kind: stem.Done}
@@ -191,11 +203,4 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 		_, err := l.Settle(ctx, batch...)
 		return err
 	})
-	var rest []stem.Delivery
-	for i, d := range ds {
-		if _, moved := gone[i]; !moved {
-			rest = append(rest, d)
-		}
-	}
-	return rest, err
 }

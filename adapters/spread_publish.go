@@ -60,8 +60,12 @@ func (b *spreadBroker) postAll(ctx context.Context, posts []*post) error {
 	return nil
 }
 
+// postMax is how many messages go together at most, so that they are there before publishPatience is over.
+const postMax = 500
+
 // strangers is how many messages can go together: up to the second one of an id or of a unique key, which must find the first.
 func strangers(posts []*post) int {
+	posts = posts[:min(len(posts), postMax)]
 	ids, keys := map[string]struct{}{}, map[string]struct{}{}
 	for i, p := range posts {
 		_, id := ids[p.ID]

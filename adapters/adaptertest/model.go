@@ -21,7 +21,11 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 	if !caps.Clock || !caps.Inspector {
 		t.Fatal("the model moves the store's clock and looks into its queues: it needs Capabilities.Clock and Inspector")
 	}
-	fewer(t)
+	runs := modelRuns
+	if caps.Composed && !caps.Virtual {
+		runs = composedRuns
+	}
+	fewer(t, runs)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{T: rt, ctx: t.Context(), caps: caps, clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
 		m.open = func(of stem.Store) stem.Store {
@@ -37,16 +41,20 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 	})
 }
 
-// modelRuns is how many runs Model makes unless -rapid.checks says: each opens a store of its own.
-const modelRuns = "30"
+// modelRuns is how many runs Model makes unless -rapid.checks says: each opens a store of its own. To look at everything there is costs a
+// composed store on servers several times as much.
+const (
+	modelRuns    = "30"
+	composedRuns = "12"
+)
 
-func fewer(t *testing.T) {
+func fewer(t *testing.T, runs string) {
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "rapid.checks" })
 	if said {
 		return
 	}
-	if err := flag.Set("rapid.checks", modelRuns); err != nil {
+	if err := flag.Set("rapid.checks", runs); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,7 +31,7 @@ func TestContractAsTheDocumentedUser(t *testing.T) {
 	server := testserver.NewRedis(t)
 	rules := documentedACL(t)
 	for i, rule := range rules { // the contract's cases keep apart by namespaces of their own
-		rules[i] = strings.NewReplacer("{stem}", "{*}", "~stem{", "~*{").Replace(rule)
+		rules[i] = strings.NewReplacer("{stem}", "{*}", "{stem{", "{*{", "~stem{", "~*{").Replace(rule)
 	}
 	if err := server.SetUser(t.Context(), "stem", "a:b/c@d", rules...); err != nil {
 		t.Fatal(err)

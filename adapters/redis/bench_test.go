@@ -38,8 +38,9 @@ func fill(b *testing.B, store stem.Store, n int) {
 }
 
 // BenchmarkDrain claims and settles 96 tasks at a time, results kept: one op is one task.
-func BenchmarkDrain(b *testing.B) {
-	store := bench(b)
+func BenchmarkDrain(b *testing.B) { layouts(b, drain) }
+
+func drain(b *testing.B, store stem.Store) {
 	fill(b, store, b.N)
 	b.ResetTimer()
 	for done := 0; done < b.N; {
@@ -64,9 +65,10 @@ func BenchmarkDrain(b *testing.B) {
 
 // BenchmarkPublish publishes 500 tasks at a time: one op is one task.
 func BenchmarkPublish(b *testing.B) {
-	store := bench(b)
-	b.ResetTimer()
-	fill(b, store, b.N)
+	layouts(b, func(b *testing.B, store stem.Store) {
+		b.ResetTimer()
+		fill(b, store, b.N)
+	})
 }
 
 // BenchmarkPublishSingly publishes one task at a time from 1 and from 8 goroutines: one op is one task.
@@ -89,6 +91,15 @@ func BenchmarkPublishSingly(b *testing.B) {
 			wg.Wait()
 		})
 	}
+}
+
+// layouts runs a benchmark on a server, and on a Cluster with its namespace on one node and on all of them.
+func layouts(b *testing.B, run func(*testing.B, stem.Store)) {
+	b.Run("server", func(b *testing.B) { run(b, bench(b)) })
+	b.Run("one node of a cluster", func(b *testing.B) {
+		run(b, open(b, servers.Cluster(b).URL()+"&spread=off", stem.Namespace(stem.NewID())))
+	})
+	b.Run("spread cluster", func(b *testing.B) { run(b, open(b, servers.Cluster(b).URL(), stem.Namespace(stem.NewID()))) })
 }
 
 func bench(b *testing.B) stem.Store {

@@ -44,6 +44,10 @@ func TestContractOnACluster(t *testing.T) {
 	adaptertest.Run(t, fresh(servers.Cluster(t).URL()), capabilities)
 }
 
+func TestContractOnOneNodeOfACluster(t *testing.T) {
+	adaptertest.Run(t, fresh(servers.Cluster(t).URL()+"&spread=off"), capabilities)
+}
+
 func TestContractBehindSentinel(t *testing.T) {
 	t.Parallel()
 	adaptertest.Run(t, fresh(servers.Sentinel(t).URL()), capabilities)
@@ -52,6 +56,12 @@ func TestContractBehindSentinel(t *testing.T) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	adaptertest.Model(t, fresh(servers.Redis(t).URL()), capabilities)
+}
+
+func TestModelOnACluster(t *testing.T) {
+	spread := capabilities
+	spread.Composed = true
+	adaptertest.Model(t, fresh(servers.Cluster(t).URL()), spread)
 }
 
 // fresh opens stores that share a server and nothing else.

@@ -44,7 +44,7 @@ func (r *results) OpenGroups(ctx context.Context, groups ...stem.Group) error {
 		}
 	}
 	for i := range groups {
-		if err := r.openGroup(ctx, &groups[i]); err != nil {
+		if err := shard(r.shards, groups[i].ID).openGroup(ctx, &groups[i]); err != nil {
 			return r.wrap("open groups", err)
 		}
 	}
@@ -52,7 +52,7 @@ func (r *results) OpenGroups(ctx context.Context, groups ...stem.Group) error {
 }
 
 // openGroup writes the members first, so that nobody sees a group that is not whole.
-func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
+func (d *db) openGroup(ctx context.Context, g *stem.Group) error {
 	meta, err := json.Marshal(g.Meta)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
 	if _, err := rand.Read(random); err != nil {
 		return err
 	}
-	generation, keys := hex.EncodeToString(random), r.keys.lanes()
+	generation, keys := hex.EncodeToString(random), d.keys.lanes()
 	for members := g.Members; len(members) > 0; {
 		part := members[:min(len(members), memberMax)]
 		members = members[len(part):]
@@ -86,7 +86,7 @@ func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
 			last = 1
 		}
 		args := append([]any{g.ID, generation, ttl.Microseconds(), len(g.Members), called, last, data, callback}, anys(part)...)
-		if err := r.run(ctx, "opengroup", keys, args...).Err(); err != nil {
+		if err := d.run(ctx, "opengroup", keys, args...).Err(); err != nil {
 			return err
 		}
 		data, callback = nil, nil
@@ -97,17 +97,16 @@ func (r *results) openGroup(ctx context.Context, g *stem.Group) error {
 // LoadGroups implements stem.Groups.
 func (r *results) LoadGroups(ctx context.Context, ids ...string) ([]*stem.GroupStatus, error) {
 	out := make([]*stem.GroupStatus, len(ids))
-	for i, id := range ids {
-		values, err := r.run(ctx, "loadgroup", r.keys.lanes(), id).Slice()
-		if err != nil {
-			return nil, r.wrap("load groups", err)
+	ps := portions(r.shards, len(ids), func(i int) *db { return shard(r.shards, ids[i]) })
+	err := r.scatter(ctx, "loadgroup", ps, func(d *db, at []int) (*call, int, error) { return d.callOf(ids[at[0]]), 1, nil }, func(c *call) error {
+		values, err := c.cmd.Slice()
+		if err == nil && len(values) > 0 {
+			out[c.msgs[0]], err = decodeGroup(ids[c.msgs[0]], values)
 		}
-		if len(values) == 0 {
-			continue
-		}
-		if out[i], err = decodeGroup(id, values); err != nil {
-			return nil, r.wrap("load groups", err)
-		}
+		return err
+	})
+	if err != nil {
+		return nil, r.wrap("load groups", err)
 	}
 	return out, nil
 }
@@ -145,27 +144,32 @@ func (r *results) Tally(ctx context.Context, tallies ...stem.Tally) ([]stem.Tall
 	if err := r.mayWrite("tally"); err != nil {
 		return nil, err
 	}
-	out := make([]stem.Tallied, 0, len(tallies))
-	for len(tallies) > 0 {
-		part := tallies[:min(len(tallies), loadMax)]
-		tallies = tallies[len(part):]
-		var args []any
-		for _, t := range part {
-			args = append(args, t.Group, t.TaskID, int64(t.Epoch), int(endOf(t.State)))
+	out := make([]stem.Tallied, len(tallies))
+	ps := portions(r.shards, len(tallies), func(i int) *db { return shard(r.shards, tallies[i].Group) })
+	err := r.scatter(ctx, "tally", ps, func(d *db, at []int) (*call, int, error) {
+		c, n := d.callOf(), min(len(at), loadMax)
+		for _, i := range at[:n] {
+			t := &tallies[i]
+			c.args = append(c.args, t.Group, t.TaskID, int64(t.Epoch), int(endOf(t.State)))
 		}
-		values, err := r.run(ctx, "tally", r.keys.lanes(), args...).Slice()
+		return c, n, nil
+	}, func(c *call) error {
+		values, err := c.cmd.Slice()
 		if err != nil {
-			return nil, r.wrap("tally", err)
+			return err
 		}
-		for i := 0; i+1 < len(values); i += 2 {
-			t := stem.Tallied{State: groupStates[values[i].(int64)]}
-			if callback := values[i+1].(string); callback != "" {
-				if t.Callback, err = stem.DecodeMessage([]byte(callback)); err != nil {
-					return nil, r.wrap("tally", err)
+		for n, i := range c.msgs {
+			out[i].State = groupStates[values[2*n].(int64)]
+			if callback := values[2*n+1].(string); callback != "" {
+				if out[i].Callback, err = stem.DecodeMessage([]byte(callback)); err != nil {
+					return err
 				}
 			}
-			out = append(out, t)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, r.wrap("tally", err)
 	}
 	return out, nil
 }
@@ -175,5 +179,12 @@ func (r *results) Fired(ctx context.Context, ids ...string) error {
 	if err := r.mayWrite("fired"); err != nil {
 		return err
 	}
-	return r.wrap("fired", r.run(ctx, "fired", r.keys.lanes(), anys(ids)...).Err())
+	ps := portions(r.shards, len(ids), func(i int) *db { return shard(r.shards, ids[i]) })
+	return r.wrap("fired", r.scatter(ctx, "fired", ps, func(d *db, at []int) (*call, int, error) {
+		c := d.callOf()
+		for _, i := range at {
+			c.args = append(c.args, ids[i])
+		}
+		return c, len(at), nil
+	}, nil))
 }

@@ -284,11 +284,24 @@ func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
 
 func TestWorkGoesOnWhileSlotsMove(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct {
+		options string
+		tags    []string
+	}{
+		"of a namespace on one node": {"&spread=off", []string{"{stem}", "{stem}", "{stem}"}},
+		"of a spread namespace":      {"", []string{"{stem{q:" + queue + "}", "{stem{r:07}", "{stem{d:07}", "{stem{q:" + queue + "}"}},
+	} {
+		t.Run(name, func(t *testing.T) { moveSlots(t, c.options, c.tags) })
+	}
+}
+
+// moveSlots has the slots of these tags move to another node under traffic.
+func moveSlots(t *testing.T, options string, tags []string) {
 	c := testserver.NewCluster(t)
-	f := newTraffic(t, c.URL())
+	f := newTraffic(t, c.URL()+options)
 	f.flows(50)
-	for range 3 {
-		m, err := c.Migrate(t.Context(), "{stem}")
+	for _, tag := range tags {
+		m, err := c.Migrate(t.Context(), tag)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 
 // hub is the one connection of this process for messages, shared by everybody who listens. It connects when somebody does.
 type hub struct {
-	db *db
+	db *conn
 
 	mu     sync.Mutex
 	conn   *redis.PubSub
@@ -33,7 +33,7 @@ type ear struct {
 	ch chan string
 }
 
-func newHub(d *db) *hub { return &hub{db: d, topics: map[string]*topic{}} }
+func newHub(c *conn) *hub { return &hub{db: c, topics: map[string]*topic{}} }
 
 // listen subscribes to a channel and returns once the server has confirmed it, so that nothing sent from now on is missed. What does not
 // fit into size is lost. The ear is closed by forget or by close.

@@ -16,7 +16,11 @@ var perQueue = [...]struct{ function, suffix string }{
 }
 
 const (
+	metaKey    = "meta"
 	bodiesKey  = "bodies"
+	resultsKey = "results"
+	seenKey    = "seen"
+	groupsKey  = "groups"
 	queuesKey  = "queues"
 	deadKey    = "dead"
 	deathsKey  = "deaths"

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
@@ -45,12 +46,12 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 		}
 		last.id = id
 	}
-	running, err := r.running(ctx)
+	next, err := r.listing(ctx, last, limit)
 	if err != nil {
 		return page, r.wrap("list results", err)
 	}
 	for {
-		seats, err := r.seats(ctx, running, last, max(limit+1, pageChunk))
+		seats, err := next(last)
 		if err != nil || len(seats) == 0 {
 			return page, r.wrap("list results", err)
 		}
@@ -73,6 +74,80 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 			last = seats[i]
 		}
 	}
+}
+
+// listing gives the seats after a place, some at a time, none at the end.
+func (r *results) listing(ctx context.Context, from seat, limit int) (func(last seat) ([]seat, error), error) {
+	if len(r.shards) > 1 {
+		all := r.merged(ctx, from, limit)
+		return func(seat) ([]seat, error) {
+			var out []seat
+			for len(out) <= limit {
+				s, ok, err := all.next()
+				if err != nil || !ok {
+					return out, err
+				}
+				out = append(out, s)
+			}
+			return out, nil
+		}, nil
+	}
+	running, err := r.running(ctx)
+	return func(last seat) ([]seat, error) { return r.seats(ctx, running, last, max(limit+1, pageChunk)) }, err
+}
+
+// merged is the lists of all parts as one. Nothing runs there: what is claimed has been written down.
+func (r *results) merged(ctx context.Context, from seat, limit int) *merger[seat] {
+	m := newMerger(len(r.shards), func(a, b seat) bool { return a.compare(b) < 0 })
+	places := make([]place, len(r.shards))
+	for i := range places {
+		places[i].last = from
+	}
+	piece := max(pieceMin, 2*limit/len(r.shards))
+	m.fill = func(which []int) error {
+		pipe := r.client.Pipeline()
+		cmds := make([]*redis.ZSliceCmd, len(which))
+		for n, i := range which {
+			cmds[n] = pipe.ZRevRangeByScoreWithScores(ctx, r.shards[i].keys.key(recentKey), places[i].next(piece))
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return err
+		}
+		for n, i := range which {
+			m.lists[i] = places[i].take(cmds[n].Val())
+			m.ended[i] = len(cmds[n].Val()) < piece
+		}
+		return nil
+	}
+	return m
+}
+
+// pieceMin is how much of a part's list is read at a time at least.
+const pieceMin = 8
+
+// place is how far a list has been read.
+type place struct {
+	last seat
+	skip int64 // seats of the same moment as last, or before it, that come first and are known
+}
+
+func (p *place) next(n int) *redis.ZRangeBy {
+	return &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(p.last.updated, 10), Offset: p.skip, Count: int64(n)}
+}
+
+// take gives what is new of a piece and moves on.
+func (p *place) take(piece []redis.Z) (out []seat) {
+	for _, z := range piece {
+		if s := (seat{int64(z.Score), z.Member.(string)}); p.last.compare(s) < 0 {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		p.skip += int64(len(piece))
+		return nil
+	}
+	p.last, p.skip = out[len(out)-1], 0
+	return out
 }
 
 // running are the claimed tasks and when they were updated.

@@ -21,11 +21,20 @@ const (
 
 // Maintain implements stem.Maintainer.
 func (b *broker) Maintain(ctx context.Context) (stem.Maintained, error) {
+	return b.maintain(ctx, b.deleteExpired, b.dissolveGroups, b.forgetEvents, b.pruneQueues)
+}
+
+// keep is Maintain where there are no queues.
+func (b *broker) keep(ctx context.Context) (stem.Maintained, error) {
+	return b.maintain(ctx, b.deleteExpired, b.dissolveGroups)
+}
+
+func (b *broker) maintain(ctx context.Context, steps ...func(context.Context, *stem.Maintained) error) (stem.Maintained, error) {
 	var m stem.Maintained
 	if err := b.mayWrite("maintain"); err != nil {
 		return m, err
 	}
-	for _, step := range []func(context.Context, *stem.Maintained) error{b.deleteExpired, b.dissolveGroups, b.forgetEvents, b.pruneQueues} {
+	for _, step := range steps {
 		if err := step(ctx, &m); err != nil {
 			return m, b.wrap("maintain", err)
 		}
@@ -166,7 +175,7 @@ func (d *db) now(ctx context.Context) (time.Time, error) {
 	if d.ownClock {
 		return d.opts.Now(), nil
 	}
-	return d.client.Time(ctx).Result()
+	return d.readAt(ctx, func(redis.Pipeliner) func() error { return func() error { return nil } })
 }
 
 // waitingIn is a slice of the tasks that wait in a queue, the ready ones first, and the store's time.

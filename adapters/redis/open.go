@@ -18,12 +18,22 @@ import (
 // closePatience is how long close waits for a server to answer.
 const closePatience = 2 * time.Second
 
-// db is one connection pool, seen by one namespace.
+// db is what lies under one hash tag, and so on one node: a namespace, or a part of a spread one.
 type db struct {
+	*conn
+	keys keys
+}
+
+// under is the part of a namespace that has a tag of its own.
+func (c *conn) under(tag string) *db {
+	return &db{conn: c, keys: newKeys(tag)}
+}
+
+// conn is one connection pool, seen by one namespace.
+type conn struct {
 	opts     stem.StoreOptions
 	ownClock bool   // the server's time is not used
 	info     string // the URL without password
-	keys     keys
 	scripts  scripts
 	client   redis.UniversalClient
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
@@ -54,26 +64,33 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	if err := t.secure(o.TLS); err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
 	}
-	d := &db{
-		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, keys: newKeys(o.Namespace), sharded: t.cluster,
+	c := &conn{
+		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, sharded: t.cluster && !t.spread,
 		client: t.client(), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
-	if d.scripts = plainScripts(); d.sharded {
-		d.scripts = shardedScripts()
+	if c.scripts = plainScripts(); c.sharded {
+		c.scripts = shardedScripts()
 	}
-	d.hub = newHub(d)
+	c.hub = newHub(c)
+	d := c.under(o.Namespace)
 	version, err := d.version(ctx)
 	if err != nil {
 		err = d.wrapOpen(ctx, err)
+	} else if t.cluster {
+		err = d.wrap("open", d.settleLayout(ctx, t.spread))
+	}
+	if err != nil {
 		return stem.Store{}, errors.Join(err, d.close())
 	}
+	info := stem.StoreInfo{URL: t.shown, Kind: "redis", Version: version, Namespace: o.Namespace, OneFile: true, Warnings: d.warnings(ctx)}
+	if t.spread {
+		info.Version += ", spread over its nodes"
+		return d.spread(info), nil
+	}
+	one := []*db{d}
 	return stem.Store{
-		Broker: &broker{d}, Results: &results{d}, Records: &records{d}, Bus: &bus{d},
-		Info: stem.StoreInfo{
-			URL: t.shown, Kind: "redis", Version: version, Namespace: o.Namespace, OneFile: true, Warnings: d.warnings(ctx),
-		},
-		CloseFunc: d.close,
+		Broker: &broker{d}, Results: &results{d, one}, Records: &records{d, one, nil}, Bus: &bus{d}, Info: info, CloseFunc: d.close,
 	}, nil
 }
 

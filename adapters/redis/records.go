@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -9,8 +10,14 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// records is the Records of a db.
-type records struct{ *db }
+// records is the Records of a db, or of a namespace whose records lie on several.
+type records struct {
+	*db
+	shards []*db // by kind and part; one: db itself
+	tide   *tide // nil: versions of different parts need not be in order
+}
+
+func (r *records) of(ref stem.RecordRef) *db { return shard(r.shards, ref.Kind, ref.Part) }
 
 var _ stem.Records = (*records)(nil)
 
@@ -26,47 +33,77 @@ func (r *records) Load(ctx context.Context, refs ...stem.RecordRef) ([]*stem.Rec
 	if len(refs) == 0 {
 		return out, nil
 	}
-	fields := make([]string, len(refs))
-	for i, ref := range refs {
-		fields[i] = field(ref)
-	}
-	var values []any
-	now, err := r.readAt(ctx, func(pipe redis.Pipeliner) func() error {
-		cmd := pipe.HMGet(ctx, r.keys.key(recordsKey), fields...)
-		return func() (err error) { values, err = cmd.Result(); return err }
+	ps := portions(r.shards, len(refs), func(i int) *db { return r.of(refs[i]) })
+	now, err := ps[0].readAt(ctx, func(pipe redis.Pipeliner) func() error {
+		cmds := make([]*redis.SliceCmd, len(ps))
+		for n, p := range ps {
+			fields := make([]string, len(p.at))
+			for k, i := range p.at {
+				fields[k] = field(refs[i])
+			}
+			cmds[n] = pipe.HMGet(ctx, p.keys.key(recordsKey), fields...)
+		}
+		return func() error {
+			for n, p := range ps {
+				if err := decodeInto(out, p.at, cmds[n].Val()); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	})
 	if err != nil {
 		return nil, r.wrap("load records", err)
 	}
-	for i, v := range values {
-		value, ok := v.(string)
-		if !ok {
+	for i, rec := range out {
+		if rec == nil {
 			continue
 		}
-		rec, err := decodeRecord(value)
-		if err != nil {
-			return nil, r.wrap("load records", err)
+		if r.tide.rise(rec.Version); expired(rec, now) {
+			out[i] = nil
 		}
-		if expired(rec, now) {
-			continue
-		}
-		out[i] = rec
 	}
 	return out, nil
+}
+
+func decodeInto(out []*stem.Record, at []int, values []any) (err error) {
+	for n, i := range at {
+		if value, ok := values[n].(string); ok && err == nil {
+			out[i], err = decodeRecord(value)
+		}
+	}
+	return err
 }
 
 // readAt reads in one round trip and tells the store's time of it.
 func (d *db) readAt(ctx context.Context, read func(redis.Pipeliner) func() error) (time.Time, error) {
 	pipe := d.client.Pipeline()
 	result := read(pipe)
-	now := pipe.Time(ctx)
+	now := d.askTime(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return time.Time{}, err
 	}
+	return now(), result()
+}
+
+// askTime asks the node that all of this lies on, which the command TIME by itself would not, for the store's time.
+func (d *db) askTime(ctx context.Context, server redis.Cmdable) func() time.Time {
 	if d.ownClock {
-		return d.opts.Now(), result()
+		return d.opts.Now
 	}
-	return now.Val(), result()
+	if _, cluster := d.client.(*redis.ClusterClient); !cluster {
+		return server.Time(ctx).Val
+	}
+	answer := server.Eval(ctx, "return redis.call('TIME')", []string{d.keys.key(metaKey)})
+	return func() time.Time {
+		t, err := answer.StringSlice()
+		if err != nil || len(t) != 2 {
+			return time.Now() // the pipeline has told the error
+		}
+		seconds, _ := strconv.ParseInt(t[0], 10, 64)
+		micros, _ := strconv.ParseInt(t[1], 10, 64)
+		return time.Unix(seconds, 1000*micros)
+	}
 }
 
 func expired(r *stem.Record, now time.Time) bool { return !r.Expires.IsZero() && !r.Expires.After(now) }
@@ -130,7 +167,7 @@ func (r *records) Save(ctx context.Context, writes ...stem.RecordWrite) ([]int64
 		for _, i := range part {
 			args = appendWrite(args, &writes[i])
 		}
-		got, err := r.run(ctx, "records", r.keys.lanes(), args...).Int64Slice()
+		got, err := r.write(ctx, r.of(writes[part[0]].Record.RecordRef), args)
 		if err == nil && len(got) == 0 {
 			err = stem.ErrConflict
 		}
@@ -139,7 +176,57 @@ func (r *records) Save(ctx context.Context, writes ...stem.RecordWrite) ([]int64
 		}
 		for n, i := range part {
 			versions[i] = got[n]
+			r.tide.rise(got[n])
 		}
 	}
 	return versions, nil
 }
+
+// write writes records of one part, at versions above all that this process knows of.
+func (r *records) write(ctx context.Context, where *db, args []any) ([]int64, error) {
+	keys := where.keys.lanes()
+	if top := r.tide.level(); top > 0 {
+		if err := where.run(ctx, "level", keys, top).Err(); err != nil {
+			return nil, err
+		}
+	}
+	return where.run(ctx, "records", keys, args...).Int64Slice()
+}
+
+// SaveApart saves each write for itself, all in one round trip to each node, and says which of them met another version.
+func (r *records) SaveApart(ctx context.Context, writes ...stem.RecordWrite) ([]int64, []bool, error) {
+	for _, w := range writes {
+		if err := checkRecord(w.Record); err != nil {
+			return nil, nil, r.wrap("save records", err)
+		}
+	}
+	if err := r.mayWrite("save records"); err != nil {
+		return nil, nil, err
+	}
+	versions, conflicts := make([]int64, len(writes)), make([]bool, len(writes))
+	for from := 0; from < len(writes); from += apartMax {
+		part := writes[from:min(from+apartMax, len(writes))]
+		calls := make([]*call, len(part))
+		for i := range part {
+			d := r.of(part[i].Record.RecordRef)
+			calls[i] = d.callOf(appendWrite(nil, &part[i])...)
+			calls[i].script = "records"
+		}
+		if err := r.runAll(ctx, calls); err != nil {
+			return nil, nil, r.wrap("save records", err)
+		}
+		for i, c := range calls {
+			got, err := c.cmd.Int64Slice()
+			if err != nil {
+				return nil, nil, r.wrap("save records", err)
+			}
+			if conflicts[from+i] = len(got) == 0; len(got) > 0 {
+				versions[from+i] = got[0]
+			}
+		}
+	}
+	return versions, conflicts, nil
+}
+
+// apartMax is how many writes go together.
+const apartMax = 256

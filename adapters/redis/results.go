@@ -8,8 +8,11 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// results is the Results of a db.
-type results struct{ *db }
+// results is the Results of a db, or of a namespace whose results lie on several.
+type results struct {
+	*db
+	shards []*db // by task and group id; one: db itself
+}
 
 var _ stem.Results = (*results)(nil)
 
@@ -28,30 +31,27 @@ func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {
 	if err := r.mayWrite("save results"); err != nil {
 		return err
 	}
-	lanes := r.keys.lanes()
-	for len(writes) > 0 {
-		var args []any
-		n, size := 0, 0
-		for ; n < len(writes) && n < loadMax && size < settleBytes; n++ {
-			s := &writes[n].Status
-			status, err := stem.EncodeStatus(s)
-			if err != nil {
-				return r.wrap("save results", err)
-			}
-			head := number(number(nil, int64(s.Epoch)), lifeOf(writes[n].TTL))
-			var terminal byte
-			if s.State.Terminal() {
-				terminal = 1
-			}
-			args = append(args, append(head, terminal), s.ID, status)
-			size += len(status)
+	ps := portions(r.shards, len(writes), func(i int) *db { return shard(r.shards, writes[i].Status.ID) })
+	return r.wrap("save results", r.scatter(ctx, "save", ps, func(d *db, at []int) (*call, int, error) { return d.saveCall(writes, at) }, nil))
+}
+
+func (d *db) saveCall(writes []stem.StatusWrite, at []int) (c *call, n int, err error) {
+	c = d.callOf()
+	for size := 0; n < len(at) && n < loadMax && size < settleBytes; n++ {
+		w := &writes[at[n]]
+		status, err := stem.EncodeStatus(&w.Status)
+		if err != nil {
+			return nil, 0, err
 		}
-		if err := r.run(ctx, "save", lanes, args...).Err(); err != nil {
-			return r.wrap("save results", err)
+		head := number(number(nil, int64(w.Status.Epoch)), lifeOf(w.TTL))
+		var terminal byte
+		if w.Status.State.Terminal() {
+			terminal = 1
 		}
-		writes = writes[n:]
+		c.args = append(c.args, append(head, terminal), w.Status.ID, status)
+		size += len(status)
 	}
-	return nil
+	return c, n, nil
 }
 
 // known is what is known of a task.
@@ -72,7 +72,7 @@ func (k *known) status() *stem.Status {
 
 // Load implements stem.Results.
 func (r *results) Load(ctx context.Context, ids ...string) ([]*stem.Status, error) {
-	all, err := r.load(ctx, ids)
+	all, err := r.loadOf(ctx, r.shards, ids)
 	if err != nil {
 		return nil, r.wrap("load results", err)
 	}
@@ -83,26 +83,34 @@ func (r *results) Load(ctx context.Context, ids ...string) ([]*stem.Status, erro
 	return out, nil
 }
 
+// load reads what this db knows of tasks.
 func (d *db) load(ctx context.Context, ids []string) ([]known, error) {
-	out := make([]known, 0, len(ids))
-	keys := d.keys.lanes()
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), loadMax)]
-		ids = ids[len(part):]
-		values, err := d.run(ctx, "load", keys, anys(part)...).Slice()
+	return d.loadOf(ctx, []*db{d}, ids)
+}
+
+func (d *db) loadOf(ctx context.Context, shards []*db, ids []string) ([]known, error) {
+	out := make([]known, len(ids))
+	ps := portions(shards, len(ids), func(i int) *db { return shard(shards, ids[i]) })
+	return out, d.scatter(ctx, "load", ps, func(d *db, at []int) (*call, int, error) {
+		c, n := d.callOf(), min(len(at), loadMax)
+		for _, i := range at[:n] {
+			c.args = append(c.args, ids[i])
+		}
+		return c, n, nil
+	}, func(c *call) error {
+		values, err := c.cmd.Slice()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		now := values[0].(int64)
-		for i := 1; i+2 < len(values); i += 3 {
-			k, err := decodeKnown(now, values[i].(string), values[i+1].(string), values[i+2].(string))
-			if err != nil {
-				return nil, err
+		for n, i := range c.msgs {
+			v := values[1+3*n:]
+			if out[i], err = decodeKnown(now, v[0].(string), v[1].(string), v[2].(string)); err != nil {
+				return err
 			}
-			out = append(out, k)
 		}
-	}
-	return out, nil
+		return nil
+	})
 }
 
 func decodeKnown(now int64, value, message, result string) (k known, err error) {
@@ -142,13 +150,12 @@ func (r *results) Expire(ctx context.Context, ttl time.Duration, ids ...string) 
 	if err := r.mayWrite("expire"); err != nil {
 		return err
 	}
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), loadMax)]
-		ids = ids[len(part):]
-		args := append([]any{max(ttl, 0).Microseconds()}, anys(part)...)
-		if err := r.run(ctx, "expire", r.keys.lanes(), args...).Err(); err != nil {
-			return r.wrap("expire", err)
+	ps := portions(r.shards, len(ids), func(i int) *db { return shard(r.shards, ids[i]) })
+	return r.wrap("expire", r.scatter(ctx, "expire", ps, func(d *db, at []int) (*call, int, error) {
+		c, n := d.callOf(max(ttl, 0).Microseconds()), min(len(at), loadMax)
+		for _, i := range at[:n] {
+			c.args = append(c.args, ids[i])
 		}
-	}
-	return nil
+		return c, n, nil
+	}, nil))
 }

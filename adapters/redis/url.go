@@ -29,6 +29,8 @@ const (
 type target struct {
 	options redis.UniversalOptions
 	cluster bool
+	// spread is whether a namespace lies on all nodes of a Cluster.
+	spread bool
 	// replicas is how many must have a message before its publish returns.
 	replicas int
 	shown    string // the URL without passwords
@@ -42,7 +44,7 @@ type target struct {
 //	redis://h1:26379,h2:26379/0?master=mymaster              the primary that these Sentinels name
 //	redis://h1:6379,h2:6379,h3:6379?cluster=true             a Cluster, some of whose nodes these are
 //
-// Parameters: cluster=true; master=NAME with sentinel_user and sentinel_password; db=N; pool=N, the most connections of one
+// Parameters: cluster=true; spread=off, which keeps a namespace on one node of a Cluster; master=NAME with sentinel_user and sentinel_password; db=N; pool=N, the most connections of one
 // process; wait_replicas=N, how many replicas must have a message before Publish returns.
 func parse(rawURL string) (*target, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
@@ -94,12 +96,17 @@ func parse(rawURL string) (*target, error) {
 		}
 	}
 	shown := u.Query()
+	t.spread = true
 	if err := t.parameters(u.Query(), shown); err != nil {
 		return nil, err
 	}
 	if len(t.options.Addrs) > 1 && !t.cluster && t.options.MasterName == "" {
 		return nil, errors.New("several hosts need cluster=true, or master=NAME for Sentinels")
 	}
+	if _, said := shown["spread"]; said && !t.cluster {
+		return nil, errors.New("spread is for a Cluster: it needs cluster=true")
+	}
+	t.spread = t.spread && t.cluster
 	if t.cluster && t.options.DB != 0 {
 		return nil, errors.New("a Cluster has only database 0")
 	}
@@ -120,6 +127,8 @@ func (t *target) parameters(values, shown url.Values) error {
 		switch key {
 		case "cluster":
 			t.cluster, err = strconv.ParseBool(value)
+		case "spread":
+			t.spread, err = onOff(value)
 		case "master":
 			t.options.MasterName = value
 		case "sentinel_user":
@@ -136,13 +145,23 @@ func (t *target) parameters(values, shown url.Values) error {
 		case "pool":
 			t.options.PoolSize, err = strconv.Atoi(value)
 		default:
-			return fmt.Errorf("unknown parameter %q: known are cluster, master, sentinel_user, sentinel_password, db, pool and wait_replicas", key)
+			return fmt.Errorf("unknown parameter %q: known are cluster, spread, master, sentinel_user, sentinel_password, db, pool and wait_replicas", key)
 		}
 		if err != nil {
 			return fmt.Errorf("parameter %s is %q", key, value)
 		}
 	}
 	return nil
+}
+
+func onOff(value string) (bool, error) {
+	switch value {
+	case "on":
+		return true, nil
+	case "off":
+		return false, nil
+	}
+	return false, errors.New("neither on nor off")
 }
 
 func (t *target) client() redis.UniversalClient { return newClient(t.options, t.cluster) }

@@ -12,6 +12,7 @@ func TestAURLNamesHostsDatabaseAndMode(t *testing.T) {
 		db      int
 		master  string
 		cluster bool
+		spread  bool
 		tls     bool
 	}{
 		"redis://localhost":                          {addrs: []string{"localhost:6379"}},
@@ -20,7 +21,9 @@ func TestAURLNamesHostsDatabaseAndMode(t *testing.T) {
 		"redis://[::1]:7000":                         {addrs: []string{"[::1]:7000"}},
 		"rediss://h":                                 {addrs: []string{"h:6379"}, tls: true},
 		"redis+unix:///run/redis.sock?db=2":          {addrs: []string{"/run/redis.sock"}, db: 2},
-		"redis://h1:1,h2:2,h3/?cluster=true":         {addrs: []string{"h1:1", "h2:2", "h3:6379"}, cluster: true},
+		"redis://h1:1,h2:2,h3/?cluster=true":         {addrs: []string{"h1:1", "h2:2", "h3:6379"}, cluster: true, spread: true},
+		"redis://h?cluster=true&spread=off":          {addrs: []string{"h:6379"}, cluster: true},
+		"redis://h?cluster=true&spread=on":           {addrs: []string{"h:6379"}, cluster: true, spread: true},
 		"redis://u:p@h1:26379,h2/1?master=m&pool=40": {addrs: []string{"h1:26379", "h2:6379"}, db: 1, master: "m"},
 	} {
 		got, err := parse(raw)
@@ -29,7 +32,7 @@ func TestAURLNamesHostsDatabaseAndMode(t *testing.T) {
 			continue
 		}
 		o := got.options
-		if !slices.Equal(o.Addrs, want.addrs) || o.DB != want.db || o.MasterName != want.master || got.cluster != want.cluster || (o.TLSConfig != nil) != want.tls {
+		if !slices.Equal(o.Addrs, want.addrs) || o.DB != want.db || o.MasterName != want.master || got.cluster != want.cluster || got.spread != want.spread || (o.TLSConfig != nil) != want.tls {
 			t.Errorf("%s gave %v, database %d, master %q, cluster %t", raw, o.Addrs, o.DB, o.MasterName, got.cluster)
 		}
 	}
@@ -39,6 +42,7 @@ func TestAURLThatCanNotWorkIsRefusedWithoutItsPassword(t *testing.T) {
 	for _, raw := range []string{
 		"redis:secret", "http://u:secret@h", "redis://u:secret@h/x", "redis://u:secret@h/-1", "redis://u:secret@h1,h2", "redis://u:secret@h?unknown=1",
 		"redis://u:secret@h/1?cluster=true", "redis://u:se%zzcret@h", "redis://u:secret@h?cluster=perhaps",
+		"redis://u:secret@h?cluster=true&spread=much", "redis://u:secret@h?spread=off",
 	} {
 		_, err := parse(raw)
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "%zz") {

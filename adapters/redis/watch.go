@@ -17,12 +17,13 @@ const (
 
 // Watch implements stem.Results: whoever changes the task tells its channel.
 func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, error) {
-	channel := r.keys.key(watched) + ":" + id
+	where := shard(r.shards, id)
+	channel := where.keys.key(watched) + ":" + id
 	e, err := r.hub.listen(ctx, channel, 1)
 	if err != nil {
 		return nil, r.wrap("watch", err)
 	}
-	err = r.interest(ctx, id)
+	err = where.interest(ctx, id)
 	var loaded []*stem.Status
 	if err == nil {
 		loaded, err = r.Load(ctx, id)
@@ -48,12 +49,9 @@ func (d *db) interest(ctx context.Context, id string) error {
 	if d.opts.ReadOnly {
 		return nil // it looks by itself
 	}
-	now, err := d.client.Time(ctx).Result()
+	now, err := d.now(ctx)
 	if err != nil {
 		return err
-	}
-	if d.ownClock {
-		now = d.opts.Now()
 	}
 	return d.client.ZAdd(ctx, d.keys.key(watched), redis.Z{Score: float64(now.Add(watchFor).UnixMicro()), Member: id}).Err()
 }
@@ -86,7 +84,7 @@ func (r *results) follow(ctx context.Context, id string, e *ear, now *stem.Statu
 		case <-ctx.Done():
 			return
 		}
-		if time.Since(renewed) > watchFor/2 && r.interest(ctx, id) == nil {
+		if time.Since(renewed) > watchFor/2 && shard(r.shards, id).interest(ctx, id) == nil {
 			renewed = time.Now()
 		}
 		// What can not be read now may be later; the store's outage is told by other calls.

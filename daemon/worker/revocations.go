@@ -73,7 +73,8 @@ func (r *revocations) since() int64 {
 
 // readRevocations looks for new revocations and stops the attempts they are about.
 func (w *Worker) readRevocations(ctx context.Context) error {
-	query := stem.RecordQuery{Kind: stem.KindRevocation, AfterVersion: w.revocations.since(), Limit: 1000}
+	var whole string // they all lie in the one part without a name
+	query := stem.RecordQuery{Kind: stem.KindRevocation, Part: &whole, AfterVersion: w.revocations.since(), Limit: 1000}
 	for {
 		page, err := w.store.Records.List(ctx, query)
 		if err != nil {

@@ -1,0 +1,137 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
+)
+
+// Parts of a spread namespace, each under a tag of its own: "stem{q:default", "stem{r:07". A namespace has no brace, so no part of one is
+// another namespace.
+const (
+	laneTag      = "{q:" // a queue
+	shardTag     = "{r:" // a part of the results, groups and records
+	directoryTag = "{d:" // a part of what lanes know of each other
+)
+
+// spread is the store of a namespace that lies on all nodes of a Cluster.
+func (d *db) spread(info stem.StoreInfo) stem.Store {
+	shards, notes := d.parts(shardTag), d.parts(directoryTag)
+	rest := stem.Store{Broker: &keeper{shards: shards}, Results: &results{d, shards}, Records: &records{d, shards, new(tide)}}
+	s := adapters.Spread(adapters.Spreading{
+		Lane: func(name string) stem.Store {
+			l := d.under(d.opts.Namespace + laneTag + name)
+			return stem.Store{Broker: &broker{l}, Results: &results{l, []*db{l}}}
+		},
+		Directory: stem.Store{Broker: &keeper{shards: notes}, Records: &records{d, notes, nil}, CloseFunc: d.close},
+		Results:   rest, Records: rest, Limiter: &broker{d}, Options: d.opts, Info: info,
+	})
+	s.Bus = &bus{d}
+	return s
+}
+
+func (d *db) parts(tag string) []*db {
+	out := make([]*db, shardCount)
+	for i := range out {
+		out[i] = d.under(fmt.Sprintf("%s%s%02d", d.opts.Namespace, tag, i))
+	}
+	return out
+}
+
+// keeper maintains parts that hold no tasks.
+type keeper struct {
+	stem.Broker // nil: it moves nothing
+	shards      []*db
+}
+
+var _ stem.Maintainer = (*keeper)(nil)
+
+// keepAbreast is how many parts are maintained at the same time.
+const keepAbreast = 8
+
+// Maintain implements stem.Maintainer.
+func (k *keeper) Maintain(ctx context.Context) (stem.Maintained, error) {
+	var mu sync.Mutex
+	var sum stem.Maintained
+	var errs []error
+	var all sync.WaitGroup
+	turn := make(chan struct{}, keepAbreast)
+	for _, d := range k.shards {
+		turn <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turn }()
+			one, err := (&broker{d}).keep(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			more := sum.More || one.More
+			sum, errs = sum.Add(one), append(errs, err)
+			sum.More = more
+		})
+	}
+	all.Wait()
+	return sum, errors.Join(errs...)
+}
+
+// layout says how a namespace lies on a Cluster.
+type layout string
+
+const (
+	layoutKey           = "layout"
+	layoutField         = "is"
+	spreadLayout layout = "spread" // over all nodes
+	wholeLayout  layout = "whole"  // on one
+)
+
+// settleLayout notes how a namespace lies on a Cluster, and refuses one that lies otherwise: it would look empty.
+func (d *db) settleLayout(ctx context.Context, spread bool) error {
+	want, key := wholeLayout, d.keys.key(layoutKey)
+	if spread {
+		want = spreadLayout
+	}
+	found, err := d.client.HGet(ctx, key, layoutField).Result()
+	if err == redis.Nil && spread { //nolint:errorlint // never wrapped
+		// Namespaces had no such note once, and lay on one node.
+		var used int64
+		if used, err = d.client.Exists(ctx, d.wholeKeys()...).Result(); err == nil && used > 0 {
+			found = string(wholeLayout)
+		}
+	}
+	if found == "" && (err == nil || err == redis.Nil) { //nolint:errorlint // never wrapped
+		if d.opts.ReadOnly {
+			return nil
+		}
+		if err = d.client.HSetNX(ctx, key, layoutField, string(want)).Err(); err == nil {
+			found, err = d.client.HGet(ctx, key, layoutField).Result()
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case found == string(want):
+		return nil
+	case spread:
+		return &layoutError{d.opts.Namespace, "lies on one node of the Cluster", "add spread=off to the URL"}
+	}
+	return &layoutError{d.opts.Namespace, "is spread over the nodes of the Cluster", "take spread=off out of the URL"}
+}
+
+// wholeKeys are the keys under which a namespace on one node has anything to keep.
+func (d *db) wholeKeys() []string {
+	var out []string
+	for _, name := range []string{bodiesKey, resultsKey, recordsKey, deadKey, groupsKey} {
+		out = append(out, d.keys.key(name))
+	}
+	return out
+}
+
+// layoutError says that a namespace lies otherwise on its Cluster than the URL says.
+type layoutError struct{ namespace, is, advice string }
+
+func (e *layoutError) Error() string {
+	return "namespace " + e.namespace + " " + e.is + ": " + e.advice + ", or take another namespace"
+}

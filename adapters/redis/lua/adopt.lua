@@ -1,0 +1,20 @@
+-- Takes in tasks that leave another lane. ARGV: time, how long a stay is remembered, and for each: the stay's id, created,
+-- redeliveries, replays, and the message's two values.
+local remember = tonumber(ARGV[2])
+for i = 3, #ARGV, 6 do
+  local stay, created, redeliveries, replays, id, given = unpack(ARGV, i, i + 5)
+  local again = tonumber(call('ZSCORE', SEEN, stay) or 0) > NOW
+  call('ZADD', SEEN, int(NOW + remember), stay)
+  if not again and call('HEXISTS', BODIES, id) == 0 then
+    local _, floor = unpk(GIVEN, given)
+    call('ZREM', SEEN, id)
+    insert(id, given, rise(max(floor, forget(id))), { created = tonumber(created), replays = tonumber(replays) })
+    if redeliveries ~= '0' then
+      local t = stateOf(id)
+      t.redeliveries = tonumber(redeliveries)
+      call('HSET', TASKS, id, seal(t))
+    end
+  end
+end
+done()
+return 0
