@@ -12,7 +12,8 @@
 //
 // The keys:
 //
-//	bodies, tasks                hashes by task id: the message, written once; its state, written when it was claimed first
+//	bodies, tasks                hashes by task id: the message, written once; its state, written when it was claimed first, which is
+//	                             short, and the same for all tasks of a claim, until something else happens to the task
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
 //	results, recent              statuses; everything known by its last update, but for what is claimed
@@ -23,11 +24,14 @@
 //	groups, groupdata, members, ebb   groups: counts; members and callback; each member's end; when they expire
 //	stem{l:KEY}                  strings: a key of the limiter; it expires by itself
 //	queues, watched, meta        names of queues, ids that somebody watches, counters
+//	waiter:<random>              a ring for one waiter alone, to send it home
 //
 // Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back
 // takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round
 // trips where this costs one.
 //
 // The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits
-// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most a second, never a task.
+// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most a second, never a task. The claim
+// that follows is sent together with the wait, so a task reaches a waiter in one round trip; what it gives to a waiter that went away
+// is given back, and what it gives to a host that lost its power is delivered again when the lease ends, as with any claim.
 package redis
