@@ -20,7 +20,8 @@ type Lane interface {
 	Stays(ctx context.Context, ids ...string) ([]*Stay, error)
 	// Adopt takes tasks that leave another lane, behind what is in Message.Queue and with everything of their state. A stay is adopted
 	// once: its token is remembered, whatever becomes of the task, for as long as a chosen id is. A task that is live here is left as
-	// it is. What is remembered of the id itself does not matter.
+	// it is, unless it lives in the stay that Over names: that one ends, claimed or not, and the new one takes its place. What is
+	// remembered of the id itself does not matter.
 	Adopt(ctx context.Context, stays ...Stay) error
 	// Await waits up to wait for something that a claim of one of these queues may find, and says whether there is; wait ≤ 0 only
 	// looks. It claims nothing. A wake-up that it took and can not use, as ctx has ended, it passes on.
@@ -32,6 +33,8 @@ type Stay struct {
 	Message stem.Message
 	// Token tells this stay from every other one of the lane, also of the same task, and is the same over all of its claims.
 	Token string
+	// Over is for Adopt: a stay of this task in the lane that adopts it, from which the task has gone already; empty: there is none.
+	Over string
 }
 
 // StayID is the id under which a store may remember a token among the ids it remembers; no task can have it.

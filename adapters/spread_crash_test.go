@@ -245,6 +245,50 @@ func moveAndDie(t *testing.T, generated, targetFirst bool) {
 	})
 }
 
+// The mover dies at any moment, and the other queue sends the task back before the lease of its first claim is over.
+func TestATaskThatIsSentBackBeforeItsMoverHasLeftIsNotLost(t *testing.T) {
+	for name, generated := range map[string]bool{"a chosen id": false, "a generated id": true} {
+		t.Run(name, func(t *testing.T) { moveAndReturn(t, generated) })
+	}
+}
+
+func moveAndReturn(t *testing.T, generated bool) {
+	deaths(t, 5, func(a *archipelago, s stem.Store) {
+		m := a.in("q", "a", "k")
+		m.GeneratedID = generated
+		a.publish(s, m)
+	}, func(a *archipelago, s stem.Store) {
+		if ds, err := s.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}}, Max: 1, Owner: "node/boot"}); err == nil && len(ds) == 1 {
+			_ = a.settle(s, stem.Settlement{Receipt: ds[0].Receipt, Kind: stem.Move, Queue: "r"})
+		}
+	}, func(a *archipelago, s stem.Store) {
+		for _, d := range a.claim(s, "r") {
+			if err := a.settle(s, stem.Settlement{Receipt: d.Receipt, Kind: stem.Move, Queue: "q", State: &stem.State{Attempt: 3}}); err != nil {
+				t.Error(err)
+			}
+		}
+		ds := a.claim(s, "q", "r")
+		a.pass()
+		ds = append(ds, a.claim(s, "q", "r")...)
+		for _, d := range ds[:max(len(ds)-1, 0)] { // claimed twice, as its lease ended
+			if d.ID != "a" || d.Queue != ds[len(ds)-1].Queue {
+				t.Errorf("claimed %v", ds)
+			}
+		}
+		if len(ds) == 0 {
+			t.Fatal("the task is lost")
+		}
+		a.end(s, ds[len(ds)-1])
+		a.pass()
+		if left := a.claim(s, "q", "r", "x"); len(left) > 0 {
+			t.Errorf("left is %v", left)
+		}
+		if got := a.state(s, "a"); got != stem.Succeeded {
+			t.Errorf("the task is %q", got)
+		}
+	})
+}
+
 func TestAMoveThereAndBackAgainIsNoDuplicate(t *testing.T) {
 	a := newArchipelago(t)
 	s := a.as(&process{})

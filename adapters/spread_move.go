@@ -102,11 +102,15 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 	if err := b.list(ctx, to.names); err != nil {
 		return err
 	}
-	err := b.inLanes(&to, func(l *lane, at []int) error {
+	over, err := b.left(ctx, movings)
+	if err != nil {
+		return err
+	}
+	err = b.inLanes(&to, func(l *lane, at []int) error {
 		batch := make([]Stay, len(at))
 		for n, i := range at {
 			batch[n] = *movings[i].stay
-			batch[n].Token = movings[i].claim.lane + "\x00" + batch[n].Token
+			batch[n].Token, batch[n].Over = movings[i].claim.lane+"\x00"+batch[n].Token, over[i]
 		}
 		return l.Adopt(ctx, batch...)
 	})
@@ -132,6 +136,26 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 		}
 	}
 	return b.rehouse(ctx, stakes)
+}
+
+// left gives the stays that tasks which come back may still have where they come to: whoever moved them away has not ended them yet, and
+// is not to end what comes now.
+func (b *spreadBroker) left(ctx context.Context, movings []moving) ([]string, error) {
+	refs := make([]stem.RecordRef, len(movings))
+	for i, m := range movings {
+		refs[i] = moveRef(laneOf(m.stay.Message.Queue), m.claim.ID)
+	}
+	entries, err := b.directory.load(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	over := make([]string, len(movings))
+	for i, e := range entries {
+		if e != nil {
+			over[i] = e.Stay
+		}
+	}
+	return over, nil
 }
 
 // complete finishes the moves of tasks that came back because their mover went away, and returns the other ones. With an error it returns

@@ -35,7 +35,7 @@ func (b *broker) Stays(_ context.Context, ids ...string) ([]*adapters.Stay, erro
 	out := make([]*adapters.Stay, len(ids))
 	for i, id := range ids {
 		if e := b.entries[id]; e != nil && e.task != nil {
-			out[i] = &adapters.Stay{Message: e.task.msg, Token: strconv.FormatUint(e.task.seq, 10)}
+			out[i] = &adapters.Stay{Message: e.task.msg, Token: token(e.task)}
 		}
 	}
 	return out, nil
@@ -60,6 +60,10 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	c.forget(stay)
 	stay.seenUntil = now.Add(max(c.opts.Dedupe, stem.DefaultLease))
 	c.seen.push(stay)
+	if t := e.task; t != nil && !again && token(t) == s.Over {
+		s.Message.State.Epoch = max(s.Message.State.Epoch, t.msg.State.Epoch)
+		c.withdraw(t)
+	}
 	if again || e.task != nil {
 		c.tidy(e)
 		return
@@ -72,6 +76,21 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	c.arrive(t, t.msg.Queue, now)
 	c.reserve(t, now)
 	c.updated(e, now)
+}
+
+// token names a stay by the task's arrival.
+func token(t *task) string { return strconv.FormatUint(t.seq, 10) }
+
+// withdraw ends a stay from which its task has gone already.
+func (c *core) withdraw(t *task) {
+	if t.place == delayed {
+		t.queue.delayed.remove(t)
+	} else {
+		t.queue.leave(t)
+	}
+	c.prune(t.queue)
+	c.unreserve(t)
+	t.entry.task = nil
 }
 
 // Await implements adapters.Lane.

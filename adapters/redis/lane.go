@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -77,10 +78,22 @@ func decodeStay(state, body string) (*adapters.Stay, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The number of its arrival is its stay's own, and with when it was created also if the server has been emptied since.
 	r := &reader{s: state}
 	_, _, _, _ = r.number(), r.number(), r.short(), r.byte()
-	return &adapters.Stay{Message: m, Token: strconv.FormatInt(r.number(), 36) + "." + strconv.FormatInt(us(m.State.Created), 36)}, r.err
+	return &adapters.Stay{Message: m, Token: token(r.number(), us(m.State.Created))}, r.err
+}
+
+// token names a stay: the rank of its arrival is its own, and with when it was created also if the server has been emptied since.
+func token(rank, created int64) string {
+	return strconv.FormatInt(rank, 36) + "." + strconv.FormatInt(created, 36)
+}
+
+// splitToken takes a token apart; what is none gives zeros, which no stay has.
+func splitToken(t string) (rank, created int64) {
+	first, second, _ := strings.Cut(t, ".")
+	rank, _ = strconv.ParseInt(first, 36, 64)
+	created, _ = strconv.ParseInt(second, 36, 64)
+	return rank, created
 }
 
 // Adopt implements adapters.Lane.
@@ -93,7 +106,8 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 		n, size := 0, 0
 		for ; n < len(stays) && n < publishMax && size < publishBytes; n++ {
 			m := &stays[n].Message
-			args = append(args, adapters.StayID(stays[n].Token), us(m.State.Created), m.State.Redeliveries, m.State.Replays)
+			rank, created := splitToken(stays[n].Over)
+			args = append(args, adapters.StayID(stays[n].Token), rank, created, us(m.State.Created), m.State.Redeliveries, m.State.Replays)
 			var err error
 			if args, err = appendMessage(args, lanes, m); err != nil {
 				return b.wrap("adopt", err)

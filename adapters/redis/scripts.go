@@ -24,7 +24,7 @@ var parts = map[string]string{
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",
 	"records": "counters record", "recordlist": "", "counts": "short state", "running": "", "leases": "", "after": "", "browse": "short state",
 	"maintain": "short state counters record end", "prune": "",
-	"adopt": "short state counters ring arrive", "level": "",
+	"adopt": "short state counters ring arrive end", "level": "",
 }
 
 // script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.
