@@ -125,8 +125,11 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 // Await implements adapters.Lane. It looks, waits for the bell, and looks again.
 func (b *broker) Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error) {
 	begun := time.Now()
-	for {
+	for rang := false; ; rang = true {
 		there, next, err := b.promise(ctx, queues)
+		if err != nil && rang {
+			b.pass(queues)
+		}
 		if err != nil || there {
 			return there, b.wrap("await", err)
 		}
@@ -158,7 +161,7 @@ func (b *broker) rest(ctx context.Context, queues []string, d time.Duration) err
 	wait = append(wait, own, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
 	gone, leave := context.WithCancel(context.Background())
 	defer leave()
-	ended := make(chan error, 1)
+	ended := make(chan error)
 	started := b.start(func() {
 		dismissed := make(chan struct{})
 		wake := context.AfterFunc(gone, func() {
@@ -172,11 +175,14 @@ func (b *broker) rest(ctx context.Context, queues []string, d time.Duration) err
 		if !wake() {
 			<-dismissed
 			b.tell("ZREM", own, "r") // if the ring came after another
+		}
+		select {
+		case ended <- err:
+		case <-gone.Done():
 			if len(bell) > 0 && bell[0] != own {
 				b.tell("ZADD", bell[0], 0, "r") // it is for somebody else
 			}
 		}
-		ended <- err
 	})
 	if !started {
 		return stem.ErrClosed
