@@ -11,7 +11,10 @@ import (
 	"github.com/stemd/stem"
 )
 
-var errLive = errors.New("a task of this id is live")
+var (
+	errLive  = errors.New("a task of this id is live")
+	errTaken = errors.New("its id is just being taken by a publisher")
+)
 
 // letter is a dead letter and its lane.
 type letter struct {
@@ -193,6 +196,10 @@ func (b *spreadBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replay
 // replay moves one letter back; why says why it stays.
 func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why, err error) {
 	m := l.Message
+	take, err := b.heldID(ctx, l)
+	if err != nil {
+		return nil, err
+	}
 	found, err := b.find(ctx, []string{m.ID}, map[string]string{m.ID: l.lane.name})
 	if err != nil {
 		return nil, err
@@ -213,19 +220,15 @@ func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why
 		m.State.NotBefore = b.now().Add(r.Delay)
 	}
 	p := &post{Message: &m, out: &stem.Published{}, lane: l.lane.name}
+	if why, err = take(ctx, p); why != nil || err != nil {
+		return why, err
+	}
 	if err = b.takeKeys(ctx, []*post{p}); err != nil {
 		return nil, err
 	}
 	if p.over || p.blocked {
 		b.published(ctx, []*post{p})
 		return KeyTaken(cmp.Or(p.out.ID, "another")), nil
-	}
-	if !m.GeneratedID {
-		w := b.idWrite(p)
-		w.Op = stem.PutRecord
-		if _, _, err = b.directory.save(ctx, []stem.RecordWrite{w}); err != nil {
-			return nil, err
-		}
 	}
 	if why, err = b.replayInside(ctx, l, r); err != nil {
 		return nil, err
@@ -236,6 +239,44 @@ func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why
 	}
 	b.published(ctx, []*post{p})
 	return why, nil
+}
+
+// heldID looks at the entry of a dead letter's id and gives what makes it the letter's, provided that it is still the same: whoever
+// publishes a task of this id meanwhile changes it first.
+func (b *spreadBroker) heldID(ctx context.Context, l letter) (take func(context.Context, *post) (why, err error), err error) {
+	if l.Message.GeneratedID {
+		return func(context.Context, *post) (why, err error) { return nil, nil }, nil
+	}
+	entries, err := b.directory.load(ctx, []stem.RecordRef{idRef(l.Message.ID)})
+	if err != nil {
+		return nil, err
+	}
+	e, taken := entries[0], false
+	if e != nil && e.Lane != l.lane.name && b.now().Sub(e.record.Updated) < graceAge {
+		other, err := b.lane(e.Lane)
+		if err != nil {
+			return nil, err
+		}
+		known, err := other.Knows(ctx, l.Message.ID)
+		if err != nil {
+			return nil, err
+		}
+		taken = !known[0]
+	}
+	return func(ctx context.Context, p *post) (why, err error) {
+		if taken {
+			return errTaken, nil
+		}
+		w := b.idWrite(p)
+		if e != nil {
+			w.Op, w.IfVersion = stem.ReplaceRecord, e.record.Version
+		}
+		_, conflicts, err := b.directory.save(ctx, []stem.RecordWrite{w})
+		if err == nil && conflicts[0] {
+			why = errTaken
+		}
+		return why, err
+	}, nil
 }
 
 // keyFree says whether a dead letter can have its key.

@@ -196,44 +196,61 @@ func (b *spreadBroker) elsewhere(ctx context.Context, posts []*post) error {
 	return nil
 }
 
-// dispute decides about ids that have an entry. The one of the same lane is left to the lane.
+// dispute decides about ids that have an entry. One of the same lane is made anew, whoever made it: what stands for nothing is not to be
+// taken over, or deleted, by somebody else just now.
 func (b *spreadBroker) dispute(ctx context.Context, posts []*post, entries []*entry) error {
-	var other byLane
+	var lanes byLane
 	for i, p := range posts {
 		if e := entries[i]; e == nil {
 			p.blocked = true // it went this moment
-		} else if e.Lane != p.lane {
-			other.add(e.Lane, i)
+		} else {
+			lanes.add(e.Lane, i)
 		}
 	}
-	return b.inLanes(&other, func(l *lane, at []int) error {
+	known := make([]bool, len(posts))
+	err := b.inLanes(&lanes, func(l *lane, at []int) error {
 		ids := make([]string, len(at))
 		for n, i := range at {
 			ids[n] = posts[i].ID
 		}
-		known, err := l.Knows(ctx, ids...)
-		if err != nil {
-			return err
-		}
+		found, err := l.Knows(ctx, ids...)
 		for n, i := range at {
-			p, e := posts[i], entries[i]
-			if known[n] {
-				p.duplicate(p.ID)
-				continue
-			}
-			if p.blocked = true; !p.wait.over(e, b.now()) {
-				continue
-			}
+			known[i] = err == nil && found[n]
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var takers []int
+	var writes []stem.RecordWrite
+	for i, p := range posts {
+		switch e := entries[i]; {
+		case e == nil:
+		case known[i]:
+			p.duplicate(p.ID)
+		case e.Lane != p.lane && !p.wait.over(e, b.now()):
+			p.blocked = true
+		default:
 			w := b.idWrite(p)
 			w.Op, w.IfVersion = stem.ReplaceRecord, e.record.Version
-			versions, conflicts, err := b.directory.save(ctx, []stem.RecordWrite{w})
-			if err != nil {
-				return err
-			}
-			p.id, p.blocked = versions[0], conflicts[0]
+			takers, writes = append(takers, i), append(writes, w)
 		}
+	}
+	if len(writes) == 0 {
 		return nil
-	})
+	}
+	versions, conflicts, err := b.directory.save(ctx, writes)
+	if err != nil {
+		return err
+	}
+	for n, i := range takers {
+		p := posts[i]
+		if p.blocked = conflicts[n]; entries[i].Lane != p.lane { // who made one of our lane may be about to publish
+			p.id = versions[n]
+		}
+	}
+	return nil
 }
 
 // published settles what a publish took: the keys of what was accepted are held now, and what was taken in vain is given back. An entry

@@ -53,19 +53,47 @@ func (b *spreadBroker) takeKeys(ctx context.Context, posts []*post) error {
 	if err != nil {
 		return err
 	}
-	var others []*post
-	var theirs []*entry
+	var own, others []*post
+	var ours, theirs []*entry
 	for i, p := range taken {
 		switch e := entries[i]; {
 		case e == nil:
 			p.blocked = true // it went this moment
 		case e.Task == p.ID:
-			p.mine = true
+			own, ours = append(own, p), append(ours, e)
 		default:
 			others, theirs = append(others, p), append(theirs, e)
 		}
 	}
+	if err := b.retake(ctx, own, ours); err != nil {
+		return err
+	}
 	return b.contest(ctx, others, theirs)
+}
+
+// retake makes entries anew that are their messages' own already: what stands for nothing is not to be taken over by somebody else just
+// now. The task may be there all the same, so they are not given back.
+func (b *spreadBroker) retake(ctx context.Context, posts []*post, entries []*entry) error {
+	writes := make([]stem.RecordWrite, len(posts))
+	for i, p := range posts {
+		w, old := b.keyWrite(p, false), entries[i].record
+		w.Op, w.IfVersion = stem.ReplaceRecord, old.Version
+		if till := later(w.Record.Expires, b.now().Add(w.TTL)); old.Expires.After(till) {
+			w.Record.Expires, w.TTL = old.Expires, 0
+		}
+		writes[i] = w
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	_, conflicts, err := b.directory.save(ctx, writes)
+	if err != nil {
+		return err
+	}
+	for i, p := range posts {
+		p.mine, p.blocked = true, conflicts[i]
+	}
+	return nil
 }
 
 // contest decides about keys that somebody else's entry is in the way of. The entry of a task that was there and lives no more counts
