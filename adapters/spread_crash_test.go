@@ -289,6 +289,20 @@ func moveAndReturn(t *testing.T, generated bool) {
 	})
 }
 
+func TestAMoveThatDiesOnTheWayLosesNoFollowUp(t *testing.T) {
+	deaths(t, 6, func(a *archipelago, s stem.Store) { a.publish(s, a.in("q", "a", "")) }, func(a *archipelago, s stem.Store) {
+		if ds, err := s.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}}, Max: 1, Owner: "node/boot"}); err == nil && len(ds) == 1 {
+			_ = a.settle(s, stem.Settlement{Receipt: ds[0].Receipt, Kind: stem.Move, Queue: "r", Then: []stem.Message{a.in("x", "child", "")}})
+		}
+	}, func(a *archipelago, s stem.Store) {
+		a.pass()
+		moved := len(a.claim(s, "q")) == 0
+		if child := a.claim(s, "x"); moved && len(child) != 1 {
+			t.Errorf("the follow-up came as %v", child)
+		}
+	})
+}
+
 func TestAMoveThereAndBackAgainIsNoDuplicate(t *testing.T) {
 	a := newArchipelago(t)
 	s := a.as(&process{})

@@ -45,7 +45,7 @@ func (b *spreadBroker) move(ctx context.Context, ends []*ending) error {
 		}
 		s.Message.State, s.Message.Queue = Settled(s.Message.State, e.State), to
 		e.target = laneOf(to)
-		e.Settlement = stem.Settlement{Receipt: e.claim.Receipt, Kind: stem.Done, Then: e.Then}
+		e.Settlement = stem.Settlement{Receipt: e.claim.Receipt, Kind: stem.Done}
 		movings = append(movings, moving{e.claim, s})
 	}
 	if err := b.intend(ctx, movings); err != nil {

@@ -19,17 +19,26 @@ type ending struct {
 	err             error
 }
 
-// Settle implements stem.Broker. Before a task leaves its lane it is adopted where it moves to, and its follow-ups are published: what
-// a crash leaves undone is done when the task is claimed again, and what was done is not done twice.
+// settlePatience is how long a settlement may take to what must happen under the lease that it has just renewed.
+const settlePatience = stem.DefaultLease * 2 / 3
+
+// Settle implements stem.Broker. Before a task leaves its lane its follow-ups are published, and it is adopted where it moves to: what
+// a crash leaves undone is done when the task is claimed again, and what was done is not done twice. Whoever claims a task that is on its
+// way knows nothing of its follow-ups, so they come first.
 func (b *spreadBroker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
 	ends := make([]*ending, len(settlements))
 	for i, s := range settlements {
 		ends[i] = newEnding(s)
 	}
-	for _, step := range []func(context.Context, []*ending) error{b.secure, b.keep, b.move, b.follow, b.leave} {
-		if err := step(ctx, ends); err != nil {
+	soon, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	for _, step := range []func(context.Context, []*ending) error{b.secure, b.keep, b.follow, b.move} {
+		if err := step(soon, ends); err != nil {
 			return nil, fmt.Errorf("settle: %w", err)
 		}
+	}
+	if err := b.leave(ctx, ends); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
 	}
 	b.settled(ctx, ends)
 	errs := make([]error, len(ends))
@@ -94,7 +103,7 @@ func (b *spreadBroker) follow(ctx context.Context, ends []*ending) error {
 		}
 		for i := range e.Then {
 			p := &post{Message: &e.Then[i], out: &stem.Published{ID: e.Then[i].ID}, lane: laneOf(e.Then[i].Queue)}
-			if e.Kind == stem.Done && e.target == "" || e.Kind == stem.Dead {
+			if e.Kind == stem.Done || e.Kind == stem.Dead {
 				p.heir = e.claim.ID
 			}
 			posts = append(posts, p)
