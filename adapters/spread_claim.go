@@ -188,13 +188,16 @@ func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem
 		claims[i] = inside(l.Receipt)
 		lanes.add(claims[i].lane, i)
 	}
-	gone := make([]bool, len(leases))
+	gone, unsure := make([]bool, len(leases)), make([]bool, len(leases))
 	err := b.inLanes(&lanes, func(l *lane, at []int) error {
 		batch := make([]stem.Lease, len(at))
 		for n, i := range at {
 			batch[n] = stem.Lease{Receipt: claims[i].Receipt, For: leases[i].For}
 		}
 		lost, err := l.Extend(ctx, batch...)
+		for _, i := range at {
+			unsure[i] = err != nil
+		}
 		for _, r := range lost {
 			for _, i := range at {
 				gone[i] = gone[i] || claims[i].Receipt == r
@@ -208,15 +211,15 @@ func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem
 		switch length := l.For; {
 		case gone[i]:
 			lost = append(lost, l.Receipt)
-		case err == nil && claims[i].unique.Key != "":
+		case !unsure[i] && claims[i].unique.Key != "":
 			if length <= 0 {
 				length = stem.DefaultLease
 			}
 			stakes = append(stakes, stake{l.Receipt.ID, claims[i].lane, claims[i].unique, time.Time{}, length})
 		}
 	}
-	if err == nil && len(stakes) > 0 {
-		err = b.renew(ctx, stakes)
+	if len(stakes) > 0 { // a lane that can not be reached costs no other its keys
+		err = errors.Join(err, b.renew(ctx, stakes))
 	}
 	if err != nil {
 		return lost, fmt.Errorf("extend: %w", err)

@@ -122,3 +122,33 @@ func TestALetterIsNotReplayedWhileItsIDIsBeingPublishedElsewhere(t *testing.T) {
 		t.Errorf("there is also %v", ds)
 	}
 }
+
+func TestALaneThatCanNotBeReachedCostsNoOtherItsKeys(t *testing.T) {
+	a := newArchipelago(t)
+	s := a.as(&process{})
+	a.publish(s, a.in("q", "a", ""))
+	a.publish(s, a.in("r", "b", "k"))
+	var leases []stem.Lease
+	for _, d := range a.claim(s, "q", "r") {
+		leases = append(leases, stem.Lease{Receipt: d.Receipt, For: 5 * time.Hour})
+	}
+	gone := &process{dead: true}
+	half := adapters.Spread(adapters.Spreading{
+		Lane: func(name string) stem.Store {
+			l := a.lanes[name]
+			if name == "q" {
+				l.Broker = dyingLane{dyingBroker{gone, l.Broker}, l.Broker.(adapters.Lane)}
+			}
+			return stem.Store{Broker: l.Broker, Results: l.Results}
+		},
+		Directory: stem.Store{Records: a.directory.Records}, Results: a.rest, Records: a.rest,
+		Options: stem.NewStoreOptions(func(o *stem.StoreOptions) { o.Now = func() time.Time { return a.now } }),
+	})
+	if _, err := half.Broker.Extend(t.Context(), leases...); err == nil {
+		t.Error("all was extended")
+	}
+	a.now = a.now.Add(4 * time.Hour)
+	if p := a.publish(s, a.in("x", "c", "k")); p.State != stem.Duplicate || p.ID != "b" {
+		t.Errorf("the key gave %+v", p)
+	}
+}
