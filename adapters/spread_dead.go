@@ -53,15 +53,7 @@ func (d *drawer) next(ctx context.Context) (*stem.DeadLetter, error) {
 
 // drawers are those of the lanes that a query is about, each with its first page read.
 func (b *spreadBroker) drawers(ctx context.Context, q stem.DeadLetterQuery, first int) ([]*drawer, error) {
-	var lanes []*lane
-	var err error
-	if q.Queue != "" {
-		var l *lane
-		l, err = b.lane(laneOf(q.Queue))
-		lanes = []*lane{l}
-	} else {
-		lanes, err = b.all(ctx)
-	}
+	lanes, err := b.lanesOf(ctx, q.Queue)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +120,9 @@ func (b *spreadBroker) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) 
 
 // PurgeDeadLetters implements stem.Inspector.
 func (b *spreadBroker) PurgeDeadLetters(ctx context.Context, q stem.DeadLetterQuery) (int, error) {
+	if q.Limit <= 0 && q.Offset <= 0 {
+		return b.purgeLetters(ctx, q)
+	}
 	limit := q.Limit
 	if limit <= 0 {
 		limit = -1
@@ -148,6 +143,36 @@ func (b *spreadBroker) PurgeDeadLetters(ctx context.Context, q stem.DeadLetterQu
 		}
 	}
 	return total, nil
+}
+
+// purgeLetters deletes all matching letters, without reading them first.
+func (b *spreadBroker) purgeLetters(ctx context.Context, q stem.DeadLetterQuery) (int, error) {
+	lanes, err := b.lanesOf(ctx, q.Queue)
+	if err != nil {
+		return 0, fmt.Errorf("purge dead letters: %w", err)
+	}
+	counts := make([]int, len(lanes))
+	err = each(lanes, func(i int, l *lane) (err error) {
+		counts[i], err = l.PurgeDeadLetters(ctx, q)
+		return err
+	})
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	if err != nil {
+		return total, fmt.Errorf("purge dead letters: %w", err)
+	}
+	return total, nil
+}
+
+// lanesOf are the lanes that may have letters of a queue; empty: of any.
+func (b *spreadBroker) lanesOf(ctx context.Context, queue string) ([]*lane, error) {
+	if queue == "" {
+		return b.all(ctx)
+	}
+	l, err := b.lane(laneOf(queue))
+	return []*lane{l}, err
 }
 
 // forgetLetters deletes the letters that tasks which have just died had in other lanes: each id has one, the latest.
