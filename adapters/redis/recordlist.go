@@ -57,6 +57,7 @@ func (r *records) start(ctx context.Context, q stem.RecordQuery) (m mark, err er
 	m.version = q.AfterVersion
 	if q.Part == nil && len(r.shards) > 1 && !r.opts.ReadOnly {
 		m.until, err = r.level(ctx)
+		m.until = max(m.until, 1) // with nothing written yet: nothing
 	}
 	return m, err
 }
