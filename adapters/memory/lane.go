@@ -58,7 +58,7 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	stay, e := c.entry(adapters.StayID(s.Token)), c.entry(s.Message.ID)
 	again := stay.seenUntil.After(now)
 	c.forget(stay)
-	stay.seenUntil = now.Add(max(c.opts.Dedupe, stem.DefaultLease))
+	stay.seenUntil = now.Add(max(c.opts.Dedupe, time.Hour))
 	c.seen.push(stay)
 	if t := e.task; t != nil && !again && token(t) == s.Over {
 		s.Message.State.Epoch = max(s.Message.State.Epoch, t.msg.State.Epoch)
