@@ -152,3 +152,43 @@ func TestALaneThatCanNotBeReachedCostsNoOtherItsKeys(t *testing.T) {
 		t.Errorf("the key gave %+v", p)
 	}
 }
+
+// disturbed are records that somebody else changes just before the next key is written.
+type disturbed struct {
+	stem.Records
+	before func()
+}
+
+func (d *disturbed) Save(ctx context.Context, w ...stem.RecordWrite) ([]int64, error) {
+	if do := d.before; do != nil && w[0].Record.Kind == "key" {
+		d.before = nil
+		do()
+	}
+	return d.Records.Save(ctx, w...)
+}
+
+// A publisher confirms the key of its task while somebody claims it already.
+func TestAKeyIsProlongedThoughItsPublisherConfirmsItMeanwhile(t *testing.T) {
+	a := newArchipelago(t)
+	m := a.in("q", "a", "k")
+	m.Unique.For = time.Second
+	s := a.as(&process{})
+	a.publish(s, m)
+	records, ref := a.directory.Records, stem.RecordRef{Kind: "key", Part: "k", ID: "k"}
+	a.directory.Records = &disturbed{records, func() {
+		found, err := records.Load(t.Context(), ref)
+		if err == nil {
+			_, err = records.Save(t.Context(), stem.RecordWrite{Record: *found[0], Op: stem.ReplaceRecord, IfVersion: found[0].Version, TTL: m.Unique.For})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	if ds := a.claim(a.as(&process{}), "q"); len(ds) != 1 {
+		t.Errorf("claimed %v", ds)
+	}
+	a.now = a.now.Add(stem.DefaultLease / 2)
+	if p := a.publish(s, a.in("r", "b", "k")); p.State != stem.Duplicate || p.ID != "a" {
+		t.Errorf("the key in another task gave %+v", p)
+	}
+}

@@ -157,32 +157,49 @@ type stake struct {
 	lease      time.Duration // > 0: busy is this long from now instead
 }
 
+// renewals is how often a key is prolonged that somebody else changes meanwhile, as a publisher does that confirms what was just claimed.
+const renewals = 3
+
 // renew takes or prolongs the keys of live tasks, as far as nobody else holds them. Of several that want one key the first gets it.
-func (b *spreadBroker) renew(ctx context.Context, stakes []stake) error {
+func (b *spreadBroker) renew(ctx context.Context, stakes []stake) (err error) {
+	for n := 0; n < renewals && len(stakes) > 0 && err == nil; n++ {
+		stakes, err = b.renewOnce(ctx, stakes)
+	}
+	return err
+}
+
+// renewOnce returns those whose entries have changed meanwhile.
+func (b *spreadBroker) renewOnce(ctx context.Context, stakes []stake) (again []stake, err error) {
 	var refs []stem.RecordRef
 	for _, s := range stakes {
 		refs = append(refs, keyRef(s.unique.Key))
 	}
 	entries, err := b.directory.load(ctx, refs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var writes []stem.RecordWrite
-	written := map[string]struct{}{}
+	var written []stake
+	keys := map[string]struct{}{}
 	for i, s := range stakes {
-		if _, again := written[s.unique.Key]; again {
+		if _, twice := keys[s.unique.Key]; twice {
 			continue
 		}
 		if e := entries[i]; e == nil || e.Task == s.task {
-			written[s.unique.Key] = struct{}{}
-			writes = append(writes, b.renewal(s, e))
+			keys[s.unique.Key] = struct{}{}
+			writes, written = append(writes, b.renewal(s, e)), append(written, s)
 		}
 	}
 	if len(writes) == 0 {
-		return nil
+		return nil, nil
 	}
-	_, _, err = b.directory.save(ctx, writes)
-	return err
+	_, conflicts, err := b.directory.save(ctx, writes)
+	for i, s := range written {
+		if err == nil && conflicts[i] {
+			again = append(again, s)
+		}
+	}
+	return again, err
 }
 
 // renewal is the entry of a task that lives; e is the present one, or nil. It never ends earlier than that.
