@@ -204,10 +204,29 @@ func (b *spreadBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replay
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
+	takes := make([]take, len(found))
+	err = each(found, func(i int, l letter) (err error) {
+		takes[i], err = b.heldID(ctx, l)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	ids, guess := make([]string, len(found)), map[string]string{}
+	for i, l := range found {
+		ids[i], guess[l.Message.ID] = l.Message.ID, l.lane.name
+	}
+	tasks, err := b.find(ctx, ids, guess)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
 	out := make([]stem.Replayed, len(found))
 	for i, l := range slices.Backward(found) {
-		out[i].DeadLetter = l.DeadLetter
-		why, err := b.replay(ctx, l, r)
+		if out[i].DeadLetter = l.DeadLetter; tasks[i].live() {
+			out[i].Err = fmt.Errorf("replay: %w", errLive)
+			continue
+		}
+		why, err := b.replay(ctx, l, r, takes[i])
 		if err != nil {
 			return nil, fmt.Errorf("replay: %w", err)
 		}
@@ -218,20 +237,9 @@ func (b *spreadBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replay
 	return out, nil
 }
 
-// replay moves one letter back; why says why it stays.
-func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why, err error) {
+// replay moves one letter back whose task does not live; why says why it stays.
+func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay, hold take) (why, err error) {
 	m := l.Message
-	take, err := b.heldID(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	found, err := b.find(ctx, []string{m.ID}, map[string]string{m.ID: l.lane.name})
-	if err != nil {
-		return nil, err
-	}
-	if found[0].live() {
-		return errLive, nil
-	}
 	if m.Unique.Key != "" {
 		if why, err = b.keyFree(ctx, m); why != nil || err != nil {
 			return why, err
@@ -245,7 +253,7 @@ func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why
 		m.State.NotBefore = b.now().Add(r.Delay)
 	}
 	p := &post{Message: &m, out: &stem.Published{}, lane: l.lane.name}
-	if why, err = take(ctx, p); why != nil || err != nil {
+	if why, err = hold(ctx, p); why != nil || err != nil {
 		return why, err
 	}
 	if err = b.takeKeys(ctx, []*post{p}); err != nil {
@@ -266,9 +274,12 @@ func (b *spreadBroker) replay(ctx context.Context, l letter, r stem.Replay) (why
 	return why, nil
 }
 
+// take makes the entry of an id its message's, or says why not.
+type take func(ctx context.Context, p *post) (why, err error)
+
 // heldID looks at the entry of a dead letter's id and gives what makes it the letter's, provided that it is still the same: whoever
 // publishes a task of this id meanwhile changes it first.
-func (b *spreadBroker) heldID(ctx context.Context, l letter) (take func(context.Context, *post) (why, err error), err error) {
+func (b *spreadBroker) heldID(ctx context.Context, l letter) (take, error) {
 	if l.Message.GeneratedID {
 		return func(context.Context, *post) (why, err error) { return nil, nil }, nil
 	}
