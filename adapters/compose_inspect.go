@@ -2,7 +2,9 @@ package adapters
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stemd/stem"
 )
@@ -98,12 +100,19 @@ func (b *composedBroker) Purge(ctx context.Context, queue string) (int, error) {
 		}
 	}
 	n, err := i.Purge(ctx, queue)
-	if err != nil || len(ids) == 0 {
-		return n, err
+	for part := range slices.Chunk(ids, pageMax) { // also those that were purged before an error
+		if failed := b.cancelled(ctx, part); failed != nil {
+			return n, errors.Join(err, failed)
+		}
 	}
+	return n, err
+}
+
+// cancelled copies what became of purged tasks, and counts it in their groups.
+func (b *composedBroker) cancelled(ctx context.Context, ids []string) error {
 	after, err := b.broker.Results.Load(ctx, ids...)
 	if err != nil {
-		return n, err
+		return err
 	}
 	var writes []stem.StatusWrite
 	var tallies []stem.Tally
@@ -117,9 +126,9 @@ func (b *composedBroker) Purge(ctx context.Context, queue string) (int, error) {
 		}
 	}
 	if err := b.results.Results.Save(ctx, writes...); err != nil {
-		return n, err
+		return err
 	}
-	return n, b.count(ctx, tallies)
+	return b.count(ctx, tallies)
 }
 
 // Maintain implements stem.Maintainer for every store there is.
