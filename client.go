@@ -45,8 +45,8 @@ func producerName() string {
 	return filepath.Base(os.Args[0]) + "@" + host
 }
 
-// Enqueue publishes one task by name. Concurrent calls share round trips. When ctx ends first the error is its error and the
-// task may be published all the same. Arguments are encoded as JSON.
+// Enqueue publishes one task by name. Concurrent calls share round trips. When ctx ends first, as soon as the store notices, the
+// error is its error and the task may be published all the same. Arguments are encoded as JSON.
 //
 // An id that exists already is not an error: the Handle is that of the existing task, with Duplicate.
 func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Option) (*Handle, error) {
