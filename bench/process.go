@@ -80,22 +80,16 @@ func measure(pid int) usage {
 	return u
 }
 
-func rss(pid int) float64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for line := range strings.Lines(string(b)) {
-		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
-			return n / 1024
-		}
-	}
-	return 0
-}
+func rss(pid int) float64 { return megabytes(pid, "status", "VmRSS:") }
 
 // pss is a process's share of memory in MB: what it has alone, and its part of what it shares with others.
-func pss(pid int) float64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+func pss(pid int) float64 { return megabytes(pid, "smaps_rollup", "Pss:") }
+
+// megabytes reads a figure that the kernel gives in kB.
+func megabytes(pid int, file, field string) float64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	for line := range strings.Lines(string(b)) {
-		if kb, ok := strings.CutPrefix(line, "Pss:"); ok {
+		if kb, ok := strings.CutPrefix(line, field); ok {
 			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
 			return n / 1024
 		}

@@ -78,13 +78,17 @@ func (b *broker) ring(call *claimCall, own string, d time.Duration) rung {
 		claim = s.EvalSha(ctx, pipe, call.lanes.of(s), append([]any{""}, call.args...)...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	if err := bell.Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return rung{err: err}
+	failed := bell.Err()
+	if errors.Is(failed, redis.Nil) {
+		failed = nil
 	}
 	if claim == nil || redis.HasErrorPrefix(claim.Err(), "NOSCRIPT") {
-		return rung{}
+		return rung{err: failed}
 	}
 	reply, err := claim.Slice()
+	if failed != nil && len(reply) <= claimHead { // what was claimed all the same is not thrown away: the next wait fails too
+		return rung{err: failed}
+	}
 	return rung{reply, err}
 }
 

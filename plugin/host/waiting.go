@@ -86,13 +86,17 @@ func (p *Pool) cancelWaiting(id string, epoch stem.Epoch, why string) bool {
 		w.attempts = slices.Delete(w.attempts, i, i+1)
 	}
 	w.mu.Unlock()
-	class := stem.ClassCancelled
+	p.giveBack(found, classOf(why), why+" before a process was there")
+	return i >= 0
+}
+
+// classOf is how an attempt ended that was cancelled before it ran.
+func classOf(why string) stem.Class {
 	switch why {
 	case whyShutdown:
-		class = stem.ClassDrain
+		return stem.ClassDrain
 	case whyLostLease:
-		class = stem.ClassLostLease
+		return stem.ClassLostLease
 	}
-	p.giveBack(found, class, why+" before a process was there")
-	return i >= 0
+	return stem.ClassCancelled
 }

@@ -159,14 +159,7 @@ func (p *Pool) cancelSuspect(id string, epoch stem.Epoch, why string) bool {
 	h := &held{Attempt: w.waiting[i]}
 	w.waiting = slices.Delete(w.waiting, i, i+1)
 	w.mu.Unlock()
-	class := stem.ClassCancelled
-	switch why {
-	case whyShutdown:
-		class = stem.ClassDrain
-	case whyLostLease:
-		class = stem.ClassLostLease
-	}
-	p.sink.Done([]plugin.Outcome{notRun(h, class, why+" before it ran again", 0)})
+	p.sink.Done([]plugin.Outcome{notRun(h, classOf(why), why+" before it ran again", 0)})
 	p.isolate()
 	return true
 }
