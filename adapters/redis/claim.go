@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -91,18 +93,25 @@ const claimHead = 5
 func decodeClaimed(reply []any, owner string) ([]stem.Delivery, error) {
 	now, epoch, till := reply[2].(int64), reply[3].(int64), reply[4].(int64)
 	out := make([]stem.Delivery, 0, len(reply)-claimHead)
-	var place position
+	var places positions
 	for i := claimHead; i < len(reply); {
 		d := stem.Delivery{LeasedUntil: at(till), Receipt: stem.Receipt{Owner: owner, Epoch: stem.Epoch(epoch)}}
 		var s state
 		var rest string
 		var err error
 		updated := now
-		if value, short := reply[i].(string); short {
+		switch value := reply[i].(type) {
+		case []any:
+			if out, err = decodePage(out, d, value, now); err != nil {
+				return nil, err
+			}
+			i++
+			continue
+		case string:
 			s, rest, err = decodeArrived(value)
 			s.Epoch = stem.Epoch(epoch)
 			i++
-		} else {
+		default:
 			d.LeasedUntil, d.Receipt.Epoch, updated = at(reply[i].(int64)), stem.Epoch(reply[i+1].(int64)), 0
 			if s, err = decodeState(reply[i+2].(string)); err == nil {
 				_, rest, err = decodeArrived(reply[i+3].(string))
@@ -115,7 +124,7 @@ func decodeClaimed(reply []any, owner string) ([]stem.Delivery, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.Receipt.ID, d.Receipt.Queue, d.Receipt.Position = d.ID, d.Queue, place.of(updated, d.Name)
+		d.Receipt.ID, d.Receipt.Queue, d.Receipt.Position = d.ID, d.Queue, places.of(updated, d.Name)
 		out = append(out, d)
 	}
 	return out, nil
@@ -167,14 +176,11 @@ func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	}
 	total := 0
 	for _, q := range queues {
-		var claimed []string
-		for _, key := range []string{b.keys.leased(q), b.keys.late(q)} {
-			ids, err := b.client.ZRange(ctx, key, 0, -1).Result()
-			if err != nil {
-				return total, b.wrap("release owner", err)
-			}
-			claimed = append(claimed, ids...)
+		held := map[string]int64{}
+		if err := b.claimed(ctx, q, held); err != nil {
+			return total, b.wrap("release owner", err)
 		}
+		claimed := slices.Collect(maps.Keys(held))
 		for len(claimed) > 0 {
 			part := claimed[:min(len(claimed), releaseSlice)]
 			claimed = claimed[len(part):]

@@ -39,6 +39,11 @@ func TestContract(t *testing.T) {
 	adaptertest.Run(t, fresh(servers.Redis(t).URL()), capabilities)
 }
 
+func TestContractInPages(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, inPages(servers.Redis(t).URL()), capabilities)
+}
+
 func TestContractOnACluster(t *testing.T) {
 	t.Parallel()
 	adaptertest.Run(t, fresh(servers.Cluster(t).URL()), capabilities)
@@ -58,6 +63,11 @@ func TestModel(t *testing.T) {
 	adaptertest.Model(t, fresh(servers.Redis(t).URL()), capabilities)
 }
 
+func TestModelInPages(t *testing.T) {
+	t.Parallel()
+	adaptertest.Model(t, inPages(servers.Redis(t).URL()), capabilities)
+}
+
 func TestModelOnACluster(t *testing.T) {
 	spread := capabilities
 	spread.Composed = true
@@ -70,6 +80,21 @@ func fresh(url string) adaptertest.Open {
 		t.Helper()
 		prefix := rand.Text()[:8]
 		return apart(t, url, prefix+".", opts...)
+	}
+}
+
+// inPages is fresh of stores that put all messages into pages they can.
+func inPages(url string) adaptertest.Open {
+	return func(t *testing.T, opts ...stem.StoreOption) stem.Store {
+		t.Helper()
+		prefix := rand.Text()[:8]
+		store, err := redis.OpenInPages(t.Context(), url, append(opts, func(o *stem.StoreOptions) { o.Namespace = prefix + "." + o.Namespace })...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		store.Info.URL, store.Info.Namespace = url+"#"+prefix+".", strings.TrimPrefix(store.Info.Namespace, prefix+".")
+		return store
 	}
 }
 

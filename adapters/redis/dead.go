@@ -218,7 +218,7 @@ func (b *broker) replay(ctx context.Context, letters []*letter, r stem.Replay) (
 	for _, l := range slices.Backward(letters) {
 		m := l.Message
 		m.State = adapters.Replayed(m.State, notBefore)
-		if args, err = appendMessage(args, lanes, &m); err != nil {
+		if args, err = appendCall(args, lanes, &m); err != nil {
 			return nil, err
 		}
 		args = append(args, l.serial, us(m.State.Created), m.State.Replays)

@@ -16,7 +16,10 @@
 //	                             short, and the same for all tasks of a claim, until something else happens to the task
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
+//	pages, marks, surplus        messages that were published together, what happened to each, and how many tasks more than members
+//	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
 //	results, recent              statuses; everything known by its last update, but for what is claimed
+//	batches                      the ids of results that were saved together, which are one member of recent
 //	lapsing, lapses              when results expire: a list of batches, and those that are out of its order
 //	seen, holders, kept          remembered ids; unique keys and until when they are reserved
 //	dead, deaths, deadcount      dead letters, in the order of death, and how many each queue has
@@ -25,6 +28,10 @@
 //	stem{l:KEY}                  strings: a key of the limiter; it expires by itself
 //	queues, watched, meta        names of queues, ids that somebody watches, counters
 //	waiter:<random>              a ring for one waiter alone, to send it home
+//
+// A task of a page is its entry in bodies and its part of the page, so a message costs the server one command's share of a few, and so does
+// its claim; its end costs one for the entry and one for the result. As soon as anything else happens to it, it leaves its page and is
+// a task by itself (lua/page.lua, lua/unpage.lua).
 //
 // Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back
 // takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round

@@ -4,6 +4,7 @@ package redis
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
 	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale", "lapsing",
+	"pages", "marks", "surplus", "batches",
 }
 
 // perQueue are the keys of each queue: what the function is called by which a script has it, and how the key ends.
@@ -57,7 +58,6 @@ func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{
 func (k keys) ready(queue string) string   { return k.prefix + "q:" + queue + ":r" }
 func (k keys) delayed(queue string) string { return k.prefix + "q:" + queue + ":d" }
 func (k keys) leased(queue string) string  { return k.prefix + "q:" + queue + ":l" }
-func (k keys) late(queue string) string    { return k.prefix + "q:" + queue + ":x" }
 func (k keys) bell(queue string) string    { return k.prefix + "q:" + queue + ":b" }
 
 // lanes collects the queues that a script may touch and numbers them from 1.

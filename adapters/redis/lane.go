@@ -44,18 +44,13 @@ func (b *broker) Stays(ctx context.Context, ids ...string) ([]*adapters.Stay, er
 	if len(ids) == 0 {
 		return out, nil
 	}
-	states, err := b.run(ctx, "load", b.keys.lanes(), anys(ids)...).Slice()
-	if err != nil {
-		return nil, b.wrap("stays", err)
-	}
-	bodies, err := b.client.HMGet(ctx, b.keys.key(bodiesKey), ids...).Result()
+	tasks, err := b.run(ctx, "stays", b.keys.lanes(), anys(ids)...).StringSlice()
 	if err != nil {
 		return nil, b.wrap("stays", err)
 	}
 	for i := range ids {
-		state := states[1+3*i].(string)
-		body, live := bodies[i].(string)
-		if state == "" || !live {
+		state, body := tasks[2*i], tasks[2*i+1]
+		if state == "" {
 			continue
 		}
 		if out[i], err = decodeStay(state, body); err != nil {
@@ -109,7 +104,7 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 			rank, created := splitToken(stays[n].Over)
 			args = append(args, adapters.StayID(stays[n].Token), rank, created, us(m.State.Created), m.State.Redeliveries, m.State.Replays)
 			var err error
-			if args, err = appendMessage(args, lanes, m); err != nil {
+			if args, err = appendCall(args, lanes, m); err != nil {
 				return b.wrap("adopt", err)
 			}
 			size += m.Envelope.Size()

@@ -99,7 +99,7 @@ func (r *results) listing(ctx context.Context, from seat, limit int) (func(last 
 // merged is the lists of all parts as one. Nothing runs there: what is claimed has been written down.
 func (r *results) merged(ctx context.Context, from seat, limit int) *merger[seat] {
 	m := newMerger(len(r.shards), func(a, b seat) bool { return a.compare(b) < 0 })
-	places := make([]place, len(r.shards))
+	places := make([]listed, len(r.shards))
 	for i := range places {
 		places[i].last = from
 	}
@@ -125,18 +125,18 @@ func (r *results) merged(ctx context.Context, from seat, limit int) *merger[seat
 // pieceMin is how much of a part's list is read at a time at least.
 const pieceMin = 8
 
-// place is how far a list has been read.
-type place struct {
+// listed is how far a list has been read.
+type listed struct {
 	last seat
 	skip int64 // seats of the same moment as last, or before it, that come first and are known
 }
 
-func (p *place) next(n int) *redis.ZRangeBy {
+func (p *listed) next(n int) *redis.ZRangeBy {
 	return &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(p.last.updated, 10), Offset: p.skip, Count: int64(n)}
 }
 
 // take gives what is new of a piece and moves on.
-func (p *place) take(piece []redis.Z) (out []seat) {
+func (p *listed) take(piece []redis.Z) (out []seat) {
 	for _, z := range piece {
 		if s := (seat{int64(z.Score), z.Member.(string)}); p.last.compare(s) < 0 {
 			out = append(out, s)
@@ -178,21 +178,28 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 }
 
 // claimed adds the claimed tasks of one queue, a part at a time. A lease that is extended meanwhile is seen twice, and none is missed.
-func (r *results) claimed(ctx context.Context, queue string, out map[string]int64) error {
+func (d *db) claimed(ctx context.Context, queue string, out map[string]int64) error {
 	for over := range 2 {
 		last, seen := int64(0), 0 // the score of the last one, and how many of that score came before
 		for more := true; more; {
-			values, err := r.run(ctx, "leases", r.keys.lanes(queue), over, last, seen, runningMax).Slice()
+			values, err := d.run(ctx, "leases", d.keys.lanes(queue), over, last, seen, runningMax).Slice()
 			if err != nil {
 				return err
 			}
-			more = len(values) == 3*runningMax
+			more = len(values) > 0
 			for i := 0; i+2 < len(values); i += 3 {
 				if score := values[i].(int64); score != last {
 					last, seen = score, 0
 				}
 				seen++
-				out[values[i+2].(string)] = values[i+1].(int64)
+				switch task := values[i+2].(type) {
+				case string:
+					out[task] = values[i+1].(int64)
+				case []any: // of a page
+					for _, id := range task {
+						out[id.(string)] = values[i+1].(int64)
+					}
+				}
 			}
 		}
 	}
@@ -227,25 +234,20 @@ func (r *results) seats(ctx context.Context, running map[string]int64, last seat
 
 // after is the next n of the list after last.
 func (r *results) after(ctx context.Context, last seat, n int) ([]seat, error) {
+	all, err := r.run(ctx, "after", r.keys.lanes(), last.updated, n).StringSlice()
+	if err != nil {
+		return nil, err
+	}
 	var out []seat
-	keys := r.keys.lanes()
-	for skip := 0; len(out) < n; skip += n {
-		all, err := r.run(ctx, "after", keys, last.updated, last.id, skip, n).StringSlice()
+	for i := 0; i+1 < len(all); i += 2 {
+		updated, err := strconv.ParseInt(all[i+1], 10, 64)
 		if err != nil {
 			return nil, err
 		}
-		for i := 0; i+1 < len(all); i += 2 {
-			updated, err := strconv.ParseInt(all[i+1], 10, 64)
-			if err != nil {
-				return nil, err
-			}
-			if s := (seat{updated, all[i]}); last.compare(s) < 0 {
-				out = append(out, s)
-			}
-		}
-		if len(all) < 2*n {
-			break
+		if s := (seat{updated, all[i]}); last.compare(s) < 0 {
+			out = append(out, s)
 		}
 	}
+	slices.SortFunc(out, seat.compare)
 	return out[:min(len(out), n)], nil
 }

@@ -184,19 +184,6 @@ func (b *broker) waitingIn(ctx context.Context, queue string) ([]string, time.Ti
 	if err != nil {
 		return nil, now, err
 	}
-	pipe := b.client.Pipeline()
-	ready := pipe.ZRange(ctx, b.keys.ready(queue), 0, purgeSlice-1)
-	over := pipe.ZRangeByScore(ctx, b.keys.leased(queue), &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now.UnixMicro(), 10), Count: purgeSlice})
-	hidden := pipe.ZRange(ctx, b.keys.delayed(queue), 0, purgeSlice-1)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, now, err
-	}
-	ids := append(ready.Val(), over.Val()...)
-	for _, member := range hidden.Val() {
-		ids = append(ids, member[rankSize:])
-	}
-	return ids[:min(len(ids), purgeSlice)], now, nil
+	ids, err := b.run(ctx, "waiting", b.keys.lanes(queue), purgeSlice).StringSlice()
+	return ids, now, err
 }
-
-// rankSize is the length of what is before the id of a delayed task.
-const rankSize = 17

@@ -39,6 +39,7 @@ type conn struct {
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
 	sharded  bool                  // messages stay on the node of their channel
 	replicas int                   // how many must have what is published
+	pageMin  int                   // how many messages a page has at least
 	// encrypted: over TLS; insecure: with any server certificate.
 	encrypted, insecure bool
 	hub                 *hub
@@ -50,6 +51,10 @@ type conn struct {
 
 // Open connects to the server of a URL; see parse for its forms. It fails when the server does not answer.
 func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.Store, error) {
+	return open(ctx, rawURL, pageMin, opts)
+}
+
+func open(ctx context.Context, rawURL string, pageMin int, opts []stem.StoreOption) (stem.Store, error) {
 	t, err := parse(rawURL)
 	if err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
@@ -66,7 +71,7 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 	}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, sharded: t.cluster && !t.spread,
-		client: t.client(), waiting: t.waiter(), closing: make(chan struct{}),
+		pageMin: pageMin, client: t.client(), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	if c.scripts = plainScripts(); c.sharded {

@@ -12,6 +12,8 @@ import (
 const (
 	// publishMax is how many messages one script accepts.
 	publishMax = 128
+	// bulkMax is how many it accepts in pages.
+	bulkMax = 512
 	// publishBytes is the size of messages, in bytes, after which a script takes no more.
 	publishBytes = 1 << 20
 	// publishAhead is how many scripts go to the server before its first answer is awaited.
@@ -63,11 +65,11 @@ func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []s
 	for len(at) > 0 {
 		var calls []*call
 		for len(at) > 0 && len(calls) < publishAhead {
-			c, err := d.publishCall(msgs, at)
+			more, n, err := d.publishCalls(msgs, at)
 			if err != nil {
 				return err
 			}
-			calls, at = append(calls, c), at[len(c.msgs):]
+			calls, at = append(calls, more...), at[n:]
 		}
 		if err := d.accept(ctx, msgs, calls, out); err != nil {
 			return err
@@ -82,7 +84,7 @@ func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out
 		return err
 	}
 	for _, c := range calls {
-		if c.script == "enqueue" {
+		if c.script != "publish" {
 			known, err := c.cmd.Int64Slice()
 			if err != nil {
 				return err
@@ -117,19 +119,43 @@ func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out
 	return nil
 }
 
-// publishCall puts as many of these messages as fit into one call: of the cheap script if they are new and ready at once, as most are.
-func (d *db) publishCall(msgs []stem.Message, at []int) (*call, error) {
-	n, size, plain := 0, 0, true
-	for n < len(at) && n < publishMax && size < publishBytes {
-		m := &msgs[at[n]]
-		plain = plain && m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
-		size += len(m.Envelope.Header) + len(m.Envelope.Body)
-		n++
+// publishCalls puts as many of these messages as fit into few calls, and says how many: new ones that are ready at once, as most are,
+// into pages and the cheap script.
+func (d *db) publishCalls(msgs []stem.Message, at []int) (calls []*call, n int, err error) {
+	n = fit(msgs, at, bulkMax, func(m *stem.Message) bool {
+		return m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
+	})
+	if n < min(d.pageMin, len(at)) || !distinct(msgs, at[:n]) {
+		n = fit(msgs, at, publishMax, func(*stem.Message) bool { return true })
+		c, err := d.arriveCall(msgs, at[:n])
+		return []*call{c}, n, err
 	}
-	if plain && distinct(msgs, at[:n]) {
-		return d.enqueueCall(msgs, at[:n])
+	pages, rest := d.paginate(msgs, at[:n])
+	if len(pages) > 0 {
+		c, err := d.bulkCall(msgs, pages)
+		if err != nil {
+			return nil, 0, err
+		}
+		calls = append(calls, c)
 	}
-	return d.arriveCall(msgs, at[:n])
+	for len(rest) > 0 {
+		part := rest[:min(len(rest), publishMax)]
+		rest = rest[len(part):]
+		c, err := d.enqueueCall(msgs, part)
+		if err != nil {
+			return nil, 0, err
+		}
+		calls = append(calls, c)
+	}
+	return calls, n, nil
+}
+
+// fit is how many of these messages, of which most and no more than so many bytes fit, are first of all such ones.
+func fit(msgs []stem.Message, at []int, most int, is func(*stem.Message) bool) (n int) {
+	for size := 0; n < len(at) && n < most && size < publishBytes && is(&msgs[at[n]]); n++ {
+		size += sizeOf(&msgs[at[n]])
+	}
+	return n
 }
 
 // distinct says whether no two of these messages have one id.

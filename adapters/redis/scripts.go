@@ -16,15 +16,15 @@ var sources embed.FS
 
 // parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"enqueue": "ring", "publish": "short state counters ring arrive",
-	"claim": "short state counters ring", "extend": "short state ring", "release": "short state ring",
-	"done": "short ring lapse", "settle": "short state counters ring arrive group record lapse result end",
+	"enqueue": "ring", "bulk": "short state page ring", "publish": "short state counters ring arrive",
+	"claim": "short state page unpage counters ring", "extend": "short state page unpage ring", "release": "short state page unpage ring",
+	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
 	"replay": "short state counters ring arrive end", "letters": "", "purgedead": "short state end",
-	"save": "short state ring lapse result", "load": "short state", "expire": "group",
+	"save": "short state page unpage ring lapse result", "load": "short state page", "stays": "short state page", "waiting": "short state page", "expire": "group",
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",
-	"records": "counters record", "recordlist": "", "counts": "short state", "running": "", "leases": "", "after": "", "browse": "short state",
+	"records": "counters record", "recordlist": "", "counts": "short state page", "running": "short state page", "leases": "short state page", "after": "short state page", "browse": "short state page",
 	"maintain": "short state counters record end", "prune": "",
-	"adopt": "short state counters ring arrive end", "level": "",
+	"adopt": "short state page unpage counters ring arrive end", "level": "",
 }
 
 // script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.

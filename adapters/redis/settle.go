@@ -79,6 +79,8 @@ func checkSettlement(s stem.Settlement) error {
 // wish is a settlement on its way.
 type wish struct {
 	stem.Settlement
+	place      place  // of its receipt
+	status     []byte // of its result, once it is encoded
 	invalid    error
 	generation string        // of the group that callback belongs to
 	callback   *stem.Message // to be published when this completes its group
@@ -150,8 +152,7 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 	var err error
 	switch w.Kind {
 	case stem.Park:
-		_, name := splitPosition(w.Receipt.Position)
-		w.Queue = stem.ParkedPrefix + name
+		w.Queue = stem.ParkedPrefix + splitPosition(w.Receipt.Position).name
 		fallthrough
 	case stem.Move:
 		word, target = w.Queue, lanes.number(w.Queue)
@@ -198,7 +199,7 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 	}
 	if w.callback != nil {
 		args = append(args, w.generation)
-		if args, err = appendMessage(args, lanes, w.callback); err != nil {
+		if args, err = appendCall(args, lanes, w.callback); err != nil {
 			return nil, err
 		}
 	}
@@ -206,14 +207,14 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 		args = appendWrite(args, &w.Save[i])
 	}
 	for i := range w.Then {
-		if args, err = appendMessage(args, lanes, &w.Then[i]); err != nil {
+		if args, err = appendCall(args, lanes, &w.Then[i]); err != nil {
 			return nil, err
 		}
 	}
 	return args, nil
 }
 
-func appendMessage(args []any, lanes *lanes, m *stem.Message) ([]any, error) {
+func appendCall(args []any, lanes *lanes, m *stem.Message) ([]any, error) {
 	given, err := encodeMessage(m, lanes.number(m.Queue))
 	return append(args, m.ID, given), err
 }

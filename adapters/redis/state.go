@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -107,6 +108,11 @@ func decodeState(value string) (state, error) {
 // encodeMessage gives the value that lua/arrive.lua takes: numbers, tail, and the message with its body last. queue is the number of its
 // queue in the call.
 func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
+	return appendMessage(nil, m, queue)
+}
+
+// appendMessage appends what encodeMessage gives.
+func appendMessage(given []byte, m *stem.Message, queue int) ([]byte, error) {
 	extra, err := stem.EncodeState(m.State)
 	if err != nil {
 		return nil, err
@@ -132,7 +138,7 @@ func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
 		flags |= flagLeased
 	}
 	tail := 2 + len(m.Queue) + 2 + len(u.Key) + 8 + len(extra)
-	given := make([]byte, 0, 3*8+2+2*2+tail+4+len(fields)+len(m.Envelope.Body))
+	given = slices.Grow(given, 3*8+2+2*2+tail+4+len(fields)+len(m.Envelope.Body))
 	for _, n := range [...]int64{us(m.State.NotBefore), int64(m.State.Epoch), m.Lease.Microseconds()} {
 		given = number(given, n)
 	}
@@ -146,7 +152,17 @@ func encodeMessage(m *stem.Message, queue int) ([]byte, error) {
 // decodeArrived reads a body's value: the state of a task that was never claimed, and what decodeMessage takes.
 func decodeArrived(value string) (s state, rest string, err error) {
 	r := &reader{s: value}
-	s.Epoch, s.updated, _ = stem.Epoch(r.number()), r.number(), r.number()
+	epoch, created, _ := r.number(), r.number(), r.number()
+	if r.err != nil {
+		return s, "", r.err
+	}
+	return decodeGiven(r.s, epoch, created)
+}
+
+// decodeGiven reads what encodeMessage wrote of a task that arrived then.
+func decodeGiven(given string, epoch, created int64) (s state, rest string, err error) {
+	r := &reader{s: given}
+	s.Epoch, s.updated = stem.Epoch(epoch), created
 	due, _, _ := r.number(), r.number(), r.number()
 	s.flags, _, _ = r.byte(), r.byte(), r.short()
 	tail := &reader{s: r.name()}

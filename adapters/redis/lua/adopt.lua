@@ -4,9 +4,9 @@ local remember = tonumber(ARGV[2])
 
 -- withdraw ends the stay of a task in its queue if it is the one of this arrival.
 local function withdraw(id, given, rank, born)
-  local t = stateOf(id)
-  if not t or t.rank ~= tonumber(rank) or t.created ~= tonumber(born) then return end
   local _, _, _, _, _, q, n, p = unpk(GIVEN, given)
+  local t = stateOf(q, id)
+  if not t or t.rank ~= tonumber(rank) or t.created ~= tonumber(born) then return end
   if queueOf(t.tail) ~= queueOf(sub(given, p, p + n - 1)) then return end
   leave(q, id, t)
   call('HDEL', TASKS, id)
@@ -24,11 +24,12 @@ for i = 3, #ARGV, 8 do
     call('ZREM', SEEN, id)
     insert(id, given, rise(max(floor, past, forget(id))), { created = tonumber(created), replays = tonumber(replays) })
     if redeliveries ~= '0' then
-      local t = stateOf(id)
+      local t = peek(id)
       t.redeliveries = tonumber(redeliveries)
       call('HSET', TASKS, id, seal(t))
     end
   end
 end
+turn()
 done()
 return 0

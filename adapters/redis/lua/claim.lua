@@ -1,6 +1,7 @@
 -- Claims tasks. ARGV: time, owner, lease, most tasks, and for each queue its limit. Returns the time until something becomes ready by
 -- itself (-1: nothing will), how many tasks had lost their message, the time, and the epoch and the end of the lease of the tasks that have a short
--- state. Then for each claimed task its body's value if its state is short; else end of lease, epoch, state, value.
+-- state or are in a page. Then for each claimed task its body's value if its state is short; else end of lease, epoch, state, value. Tasks of
+-- a page are one value: its name, the number of the first, that of the claim, when they were published, and what Go wrote of them.
 local owner, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local PROMOTE, CHUNK, BYTES = 128, 100, 4194304
 local TILL = NOW + lease
@@ -16,6 +17,37 @@ local function begin()
   out[4] = EPOCH
 end
 
+-- expire makes claimed tasks ready again; those of a page leave it.
+local function expire(q, over)
+  local ids, back, seen = {}, {}, {}
+  for _, member in ipairs(over) do
+    if #ids >= PROMOTE then break end -- the others at the next claim
+    local name, n = part(member)
+    if not name then
+      ids[#ids + 1] = member
+    elseif opened(name) then
+      each(opened(name), char(n), function(_, id)
+        unpage(q, id, name)
+        ids[#ids + 1] = id
+      end)
+    else
+      call('ZREM', leased(q), member)
+    end
+  end
+  for i, s in ipairs(#ids > 0 and call('HMGET', TASKS, unpack(ids)) or {}) do
+    local t = s and open(ids[i], s)
+    if t then
+      back[#back + 1], back[#back + 2] = int(t.rank), ids[i]
+      seen[#seen + 1], seen[#seen + 2] = NOWS, ids[i]
+    end
+  end
+  if #back > 0 then
+    call('ZADD', ready(q), unpack(back))
+    call('ZADD', late(q), unpack(seen))
+  end
+  if #ids > 0 then call('ZREM', leased(q), unpack(ids)) end
+end
+
 local function promote(q)
   local due = call('ZRANGEBYSCORE', delayed(q), '-inf', NOWS, 'LIMIT', 0, PROMOTE)
   if #due > 0 then
@@ -27,23 +59,7 @@ local function promote(q)
     call('ZREM', delayed(q), unpack(due))
   end
   local over = call('ZRANGEBYSCORE', leased(q), '-inf', NOWS, 'LIMIT', 0, PROMOTE)
-  if #over > 0 then
-    local back, seen = {}, {}
-    for i, s in ipairs(call('HMGET', TASKS, unpack(over))) do
-      if s then
-        local t = open(over[i], s)
-        if t then
-          back[#back + 1], back[#back + 2] = int(t.rank), over[i]
-          seen[#seen + 1], seen[#seen + 2] = NOWS, over[i]
-        end
-      end
-    end
-    if #back > 0 then
-      call('ZADD', ready(q), unpack(back))
-      call('ZADD', late(q), unpack(seen))
-    end
-    call('ZREM', leased(q), unpack(over))
-  end
+  if #over > 0 then expire(q, over) end
 end
 
 -- claim gives the state of a task that has a past or wishes of its own, and when its lease ends.
@@ -59,13 +75,54 @@ local function claim(id, s, value)
   return t, till
 end
 
--- take claims up to n tasks of a queue and says how many it found.
+-- turnTo claims up to n tasks of a page, of which this is the first member of the ready ones, and says how many.
+local function turnTo(q, n, member, rank, name, last)
+  local p = opened(name)
+  if not p then
+    n = last - (rank % LANE - name) + 1
+    lost = lost + n
+    call('ZREM', ready(q), member)
+    surplus(ready(q), 1 - n)
+    return n
+  end
+  local from, number = rank - p.base, #p.claims + 1
+  n = math.min(n, last - from + 1)
+  if from + n > last then
+    call('ZREM', ready(q), member)
+    surplus(ready(q), 1 - n)
+  else
+    call('ZADD', ready(q), int(rank + n), member)
+    surplus(ready(q), -n)
+  end
+  mark(p, from, from + n - 1, char(number))
+  p.claims[number] = { epoch = EPOCH, since = NOW, owner = owner }
+  call('ZADD', leased(q), TILLS, partOf(name, number))
+  surplus(leased(q), n - 1)
+  local taken = items(p, from, from + n - 1)
+  out[#out + 1] = { tonumber(name), from, number, p.created, taken }
+  bytes = bytes + #taken
+  if call('EXISTS', WATCHED) == 1 then
+    local ids = {}
+    for i = from, from + n - 1 do ids[#ids + 1] = item(p, i) end
+    tell(ids)
+  end
+  return n
+end
+
+-- take claims up to n tasks of a queue, of one page or each by itself, and says how many it found.
 local function take(q, n)
-  local popped = call('ZPOPMIN', ready(q), n)
-  if #popped == 0 then return 0 end
+  local first = call('ZRANGE', ready(q), 0, 0, 'WITHSCORES')
+  if #first == 0 then return 0 end
   if not EPOCH then begin() end
-  local ids = {}
-  for i = 1, #popped, 2 do ids[(i + 1) / 2] = popped[i] end
+  local name, last = part(first[1])
+  if name then return turnTo(q, n, first[1], tonumber(first[2]), name, last) end
+  local ids = n > 1 and call('ZRANGE', ready(q), 0, int(n - 1)) or { first[1] }
+  for i = #ids, 1, -1 do
+    if part(ids[i]) then
+      for k = #ids, i, -1 do ids[k] = nil end
+    end
+  end
+  call('ZREMRANGEBYRANK', ready(q), 0, int(#ids - 1))
   if call('EXISTS', late(q)) == 1 then call('ZREM', late(q), unpack(ids)) end
   local touched, values = call('HMGET', TASKS, unpack(ids)), call('HMGET', BODIES, unpack(ids))
   local states, leases, taken = {}, {}, {}
@@ -121,6 +178,7 @@ for q = 1, #ARGV - 4 do
   -- Most of the queues that an idle daemon asks for hold nothing, and this is all that they cost.
   if call('EXISTS', ready(q), delayed(q), leased(q)) > 0 then visit(q) end
 end
+turn()
 done()
 out[1], out[2] = wait, lost
 return out

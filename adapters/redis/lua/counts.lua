@@ -1,8 +1,13 @@
 -- Counts queues. ARGV: time, how many. Returns for each: ready, delayed, running, and the age of the oldest of the first ready ones; 0:
 -- there is none.
 local out = {}
+local function tasks(key) return call('ZCARD', key) + (call('HGET', SURPLUS, key) or 0) end
 for q = 1, tonumber(ARGV[2]) do
-  local due, over = call('ZCOUNT', delayed(q), '-inf', NOWS), call('ZCOUNT', leased(q), '-inf', NOWS)
+  local due, ended = call('ZCOUNT', delayed(q), '-inf', NOWS), call('ZRANGEBYSCORE', leased(q), '-inf', NOWS)
+  local over = #ended
+  for _, member in ipairs(ended) do
+    if eachOf(member, function() over = over + 1 end) then over = over - 1 end
+  end
   local firsts, oldest = {}, 0
   if call('EXISTS', ready(q)) == 1 then
     for lane = 0, 9 do
@@ -11,14 +16,15 @@ for q = 1, tonumber(ARGV[2]) do
     end
   end
   if due > 0 then firsts[#firsts + 1] = idOf(call('ZRANGE', delayed(q), 0, 0)[1]) end
-  if over > 0 then firsts[#firsts + 1] = call('ZRANGE', leased(q), 0, 0)[1] end
+  if over > 0 then firsts[#firsts + 1] = ended[1] end
   for _, id in ipairs(firsts) do
-    local t = stateOf(id)
+    local name = part(id)
+    local t = not name and peek(id) or name and opened(name)
     if t and (oldest == 0 or t.created < oldest) then oldest = t.created end
   end
-  out[#out + 1] = call('ZCARD', ready(q)) + due + over
+  out[#out + 1] = tasks(ready(q)) + due + over
   out[#out + 1] = call('ZCARD', delayed(q)) - due
-  out[#out + 1] = call('ZCARD', leased(q)) - over
+  out[#out + 1] = tasks(leased(q)) - over
   out[#out + 1] = oldest > 0 and max(NOW - oldest, 0) or 0
 end
 return out

@@ -7,20 +7,13 @@ local some, known = call('EXISTS', SEEN, WATCHED) > 0, {}
 if some then
   for i, till in ipairs(call('ZMSCORE', SEEN, unpack(ARGV, ids + 1, values))) do known[i] = till end
 end
-local recent = {}
-for i = 1, n do
-  if not known[i] then recent[#recent + 1], recent[#recent + 2] = NOWS, ARGV[ids + i] end
-end
-if #recent > 0 and call('ZADD', RECENT, 'NX', unpack(recent)) < #recent / 2 then
-  for i = 1, n do
-    local id = ARGV[ids + i]
-    known[i] = known[i] or call('HEXISTS', BODIES, id) == 1 or call('HEXISTS', RESULTS, id) == 1
-  end
+for _, key in ipairs({ BODIES, RESULTS }) do
+  for i, v in ipairs(call('HMGET', key, unpack(ARGV, ids + 1, values))) do known[i] = known[i] or v end
 end
 
 local last = call('HINCRBY', META, 'seq', n) - n
 local out, i = {}, 0
-local bodies, fresh = {}, {}
+local bodies, recent, fresh = {}, {}, {}
 for run = values + n + 1, #ARGV, 2 do
   local q, lane, count = unpk('<HBH', ARGV[run])
   local places, top = {}, lane * LANE + last
@@ -33,6 +26,7 @@ for run = values + n + 1, #ARGV, 2 do
       local rank, at, place = top + i, #bodies, #places
       bodies[at + 1], bodies[at + 2] = id, pack('<ddd', 0, NOW, rank) .. ARGV[values + i]
       places[place + 1], places[place + 2] = int(rank), id
+      recent[at + 1], recent[at + 2] = NOWS, id
       fresh[#fresh + 1] = id
     end
   end
@@ -44,6 +38,7 @@ for run = values + n + 1, #ARGV, 2 do
 end
 if #fresh > 0 then
   call('HSET', BODIES, unpack(bodies))
+  call('ZADD', RECENT, unpack(recent))
   if some then tell(fresh) end
 end
 return out

@@ -4,7 +4,7 @@ for i = 3, #ARGV, 3 do ids[#ids + 1] = ARGV[i] end
 local states = call('HMGET', TASKS, unpack(ids))
 for n, id in ipairs(ids) do
   local epoch, length, q = unpk('<ddH', ARGV[3 * n - 1])
-  local owner, t = ARGV[3 * n + 1], states[n] and open(id, states[n])
+  local owner, t = ARGV[3 * n + 1], states[n] and open(id, states[n]) or stateOf(q, id)
   if not t or t.epoch ~= epoch or owner == '' or t.owner ~= owner then
     out[n] = 0
   else
@@ -23,4 +23,5 @@ for n, id in ipairs(ids) do
     out[n] = 1
   end
 end
+turn()
 return out

@@ -4,11 +4,21 @@ local slice = tonumber(ARGV[2])
 
 -- Results. One that was saved again, or whose life was changed, is not over though an entry of it is.
 local results = {}
-local function over(ids)
+local over
+function over(ids, since)
   for n, r in ipairs(call('HMGET', RESULTS, unpack(ids))) do
     if r then
-      local _, _, expires = unpk('<ddd', r)
-      if expires <= NOW then results[#results + 1] = ids[n] end
+      local _, updated, expires = unpk('<ddd', r)
+      if expires <= NOW then
+        results[#results + 1] = ids[n]
+      elseif updated == since and call('HEXISTS', BODIES, ids[n]) == 0 then
+        call('ZADD', RECENT, int(since), ids[n]) -- it outlives its batch
+      end
+    elseif string.byte(ids[n]) == 2 then
+      local b = call('HGET', BATCHES, ids[n])
+      call('HDEL', BATCHES, ids[n])
+      call('ZREM', RECENT, ids[n])
+      if b then over(cmsgpack.unpack(sub(b, 9)), (unpk('<d', b))) end
     end
   end
 end

@@ -2,7 +2,7 @@
 local owner, q, n = ARGV[2], 1, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local t = stateOf(id)
+  local t = stateOf(q, id)
   if t and t.owner == owner and (call('ZREM', leased(q), id) == 1 or call('ZREM', late(q), id) == 1) then
     t.owner, t.updated, t.redeliveries = '', NOW, t.redeliveries + 1
     call('HSET', TASKS, id, seal(t))
@@ -13,4 +13,5 @@ for i = 3, #ARGV do
     n = n + 1
   end
 end
+turn()
 return n

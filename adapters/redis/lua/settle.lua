@@ -26,7 +26,7 @@ end
 local function carryOut(i)
   local epoch, at, ttl, kind, flags, what, q, target, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
   local id, owner, result, extra, word, j = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], i + 6
-  local t = stateOf(id)
+  local t = stateOf(q, id)
   if not held(t, epoch, owner, q, kind, id) then return LOST end
   if kind == PROBE then return 0 end
   if has(t.flags, ACKED) and kind ~= DONE_ and kind ~= BURY and kind ~= EARLY and kind ~= CANCEL then
@@ -107,5 +107,6 @@ while i <= #ARGV do
   if has(flags, WITHTALLY) then i = i + 1 end
   if has(flags, WITHCALLBACK) then i = i + 3 end
 end
+turn()
 done()
 return out

@@ -61,13 +61,6 @@ local function open(id, s)
   return value and lengthen(s, value)
 end
 
-local function stateOf(id)
-  local s = call('HGET', TASKS, id)
-  if s then return open(id, s) end
-  local v = call('HGET', BODIES, id)
-  return v and arrived(v)
-end
-
 -- Unique keys.
 local function holder(key)
   local id = call('HGET', HOLDERS, key)

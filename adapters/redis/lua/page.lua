@@ -1,0 +1,135 @@
+-- A page is messages that were published together, ready at once, of one queue and one priority, with no key and no lease of their own.
+-- As long as no more happens to a task than a claim and a plain end, it is in its page only: its body's value is the name of the page,
+-- which is the number of its first arrival, and there is no state. For all else it leaves the page first, see unpage.lua.
+--
+-- A page's value is when it was published, flags, lane, how many there are, where each ends, and for each: id, length, what Go wrote. Its marks
+-- are flags, how many, a byte for each task, and the claims: epoch, time, owner. The byte is READY, the number of the claim, or GONE.
+--
+-- A page of which a status was saved while its tasks were live is flagged, as a plain end does not look for one.
+--
+-- Among the ready tasks a page is a member with the rank of its first ready task, which ends with the number of its last; among the claimed
+-- ones each of its claims is a member. The surplus of either key is how many more tasks than members it has.
+local PAGE, MARKS_, CLAIM = '<dBBH', '<BH', '<ddHc0'
+local READY, GONE, SAVED = '\0', '\255', 128
+local char, byte, rep, find = string.char, string.byte, string.rep, string.find
+
+-- part gives the page of a member of a zset and the number behind it; nil: it is a task of its own.
+local function part(member)
+  if byte(member) ~= 1 then return end
+  local page, n = string.match(member, '^\1(%d+):(%d+)$')
+  return page, tonumber(n)
+end
+local function partOf(page, n) return '\1' .. page .. ':' .. n end
+local function isPage(value) return #value < 24 end
+
+local pages = {}
+-- marked reads the marks of a page, which are nil if it is gone.
+local function marked(name)
+  local p = pages[name]
+  if p then return p end
+  p = { name = name, claims = {} }
+  local m = call('HGET', MARKS, name)
+  if m then
+    local at, claims
+    p.flags, p.n, at = unpk(MARKS_, m)
+    p.marks, at = sub(m, at, at + p.n - 1), at + p.n
+    claims = p.claims
+    while at <= #m do
+      local epoch, since, owner
+      epoch, since, owner, at = unpk(CLAIM, m, at)
+      claims[#claims + 1] = { epoch = epoch, since = since, owner = owner }
+    end
+  end
+  pages[name] = p
+  return p
+end
+
+-- opened reads a page whole; nil: it is gone.
+local function opened(name)
+  local p = marked(name)
+  if p.value then return p end
+  local v = call('HGET', PAGES, name)
+  if not v then return end
+  p.value = v
+  local flags
+  p.created, flags, p.lane, p.n, p.ends = unpk(PAGE, v)
+  p.base, p.items = p.lane * LANE + tonumber(name), p.ends + 4 * p.n
+  if not p.marks then p.flags, p.marks = flags, rep(READY, p.n) end
+  return p
+end
+
+-- ends says where the first n items of a page end.
+local function ends(p, n) return n == 0 and p.items - 1 or p.items - 1 + unpk('<I', p.value, p.ends + 4 * (n - 1)) end
+local function items(p, from, to) return sub(p.value, ends(p, from) + 1, ends(p, to + 1)) end
+local function item(p, i)
+  local id, at = unpk('<Hc0', p.value, ends(p, i) + 1)
+  return id, at
+end
+
+-- seat gives the number of a task in its page, from 0 on, or nil.
+local function seat(p, id)
+  local want, from = pack('<Hc0', #id, id), p.items
+  while true do
+    local at = find(p.value, want, from, true)
+    if not at then return end
+    local low, high = 0, p.n - 1 -- the item that begins there, if any does: the same bytes may be in another's message
+    while low < high do
+      local middle = math.floor((low + high + 1) / 2)
+      if ends(p, middle) + 1 <= at then low = middle else high = middle - 1 end
+    end
+    if ends(p, low) + 1 == at then return low end
+    from = at + 1
+  end
+end
+
+local function markOf(p, i) return byte(p.marks, i + 1) end
+local function mark(p, from, to, m)
+  p.marks, p.dirty = sub(p.marks, 1, from) .. rep(m, to - from + 1) .. sub(p.marks, to + 2), true
+end
+
+-- valueOf is the value that a task of a page would have by itself.
+local function valueOf(p, i)
+  local _, at = item(p, i)
+  return pack('<ddd', 0, p.created, p.base + i) .. sub(p.value, at + 4, ends(p, i + 1))
+end
+
+-- paged finds the page of a task by its body's value; nil: it is gone, and so is the task.
+local function paged(id, value)
+  local p = opened(value)
+  local i = p and seat(p, id)
+  if i and markOf(p, i) ~= 255 then return p, i end
+end
+
+-- peek reads state and value of a task, wherever it is.
+local function peek(id, s, value)
+  value = value or call('HGET', BODIES, id)
+  if not value then return end
+  if not isPage(value) then
+    s = s or call('HGET', TASKS, id)
+    return s and (isShort(s) and lengthen(s, value) or unseal(s)) or arrived(value), value
+  end
+  local p, i = paged(id, value)
+  if not p then return end
+  value = valueOf(p, i)
+  local t, c = arrived(value), p.claims[markOf(p, i)]
+  if c then t.epoch, t.updated, t.owner = c.epoch, c.since, c.owner end
+  return t, value, p
+end
+
+-- each calls f with the number and the id of the tasks of a page that have this mark.
+local function each(p, m, f)
+  local i = find(p.marks, m, 1, true)
+  while i do
+    f(i - 1, (item(p, i - 1)))
+    i = find(p.marks, m, i + 1, true)
+  end
+end
+
+-- eachOf calls f with the id of each task of a claim of a page, and the claim; false: the member is a task of its own.
+local function eachOf(member, f)
+  local name, n = part(member)
+  if not name then return false end
+  local p = opened(name)
+  if p then each(p, char(n), function(_, id) f(id, p.claims[n]) end) end
+  return true
+end
