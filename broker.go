@@ -14,12 +14,15 @@ type Broker interface {
 	// Publish makes messages durable. A batch is not atomic over its members, each is.
 	Publish(ctx context.Context, msgs ...Message) ([]Published, error)
 	// Claim leases up to c.Max tasks: queues in the order given, within a queue by priority (9 first), within a priority by
-	// arrival. It waits up to c.Wait for a first one and returns none, without error, when there was none.
+	// arrival. It waits up to c.Wait for a first one and returns none, without error, when there was none. A store in parts has waited
+	// all the same when its error is ErrUnreachable: the parts that answer have nothing.
 	Claim(ctx context.Context, c Claim) ([]Delivery, error)
-	// Extend renews leases to now + For, also expired ones that nobody took. It returns the receipts that are no longer held.
+	// Extend renews leases to now + For, also expired ones that nobody took. It returns the receipts that are no longer held. With
+	// ErrUnreachable some of the others are renewed.
 	Extend(ctx context.Context, leases ...Lease) (lost []Receipt, err error)
 	// Settle ends claims. Each settlement is all or nothing: nil, ErrLeaseLost (stale receipt: nothing was written) or
-	// ErrConflict (a Save met another version: nothing was written).
+	// ErrConflict (a Save met another version: nothing was written). A store in parts may answer ErrUnreachable for some: these are to
+	// be given again, and the others are done.
 	Settle(ctx context.Context, s ...Settlement) ([]error, error)
 }
 

@@ -43,7 +43,7 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 }
 
 // Claim implements stem.Broker. What can not be recorded as running is given back: a task whose result could not be kept
-// either had better not run.
+// either had better not run. It holds up no other.
 func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	ds, err := b.broker.Broker.Claim(ctx, c)
 	for _, d := range ds {
@@ -61,18 +61,52 @@ func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delive
 			writes = append(writes, stem.StatusWrite{Status: status, TTL: lifeOf(status)})
 		}
 	}
-	if err = b.results.Results.Save(ctx, writes...); err == nil {
+	if err = together(ctx, len(writes), func(ctx context.Context) error { return b.results.Results.Save(ctx, writes...) }); err == nil {
 		return ds, nil
 	}
-	err = fmt.Errorf("claim: record as running: %w", err)
-	return nil, errors.Join(err, giveBack(ctx, b.broker.Broker, ds))
+	failed := apart(ctx, len(writes), err, func(ctx context.Context, i int) error { return b.results.Results.Save(ctx, writes[i]) })
+	err = fmt.Errorf("claim: record as running: %w", unreachable(err))
+	var kept, rest []stem.Delivery
+	n := 0
+	for _, d := range ds {
+		if KeepsStatus(d.Queue) {
+			if n++; failed[n-1] != nil {
+				rest = append(rest, d)
+				continue
+			}
+		}
+		kept = append(kept, d)
+	}
+	// Released they would be claimed again at once, and nothing that is behind them.
+	back := giveBack(ctx, b.broker.Broker, rest, func(d stem.Delivery) stem.Settlement {
+		return stem.Settlement{Kind: stem.Hold, At: d.LeasedUntil.Add(heldBack - lengthOfLease(&d.Message, c.Lease))}
+	})
+	if len(kept) == 0 {
+		return nil, errors.Join(err, back)
+	}
+	return kept, nil
 }
 
-// giveBack ends claims that nobody will hear of.
-func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery) error {
+// heldBack is how long a task is hidden whose part of the results can not be reached.
+const heldBack = 5 * time.Second
+
+// lengthOfLease is how long a claim that asks for this long holds a task.
+func lengthOfLease(m *stem.Message, asked time.Duration) time.Duration {
+	if m.Lease > 0 {
+		return m.Lease
+	}
+	if asked > 0 {
+		return asked
+	}
+	return stem.DefaultLease
+}
+
+// giveBack ends claims that nobody will hear of, each in a way.
+func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery, how func(stem.Delivery) stem.Settlement) error {
 	back := make([]stem.Settlement, len(ds))
 	for i, d := range ds {
-		if back[i] = (stem.Settlement{Receipt: d.Receipt, Kind: stem.Release}); d.State.AckedEarly {
+		back[i] = how(d)
+		if back[i].Receipt = d.Receipt; d.State.AckedEarly {
 			back[i].Kind = stem.AckEarly // it can not be given back; its lease will expire
 		}
 	}
@@ -81,6 +115,9 @@ func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery) error {
 	_, err := b.Settle(ctx, back...)
 	return err
 }
+
+// released is a claim as if it had not been.
+func released(stem.Delivery) stem.Settlement { return stem.Settlement{Kind: stem.Release} }
 
 // Extend implements stem.Broker.
 func (b *composedBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {

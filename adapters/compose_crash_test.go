@@ -241,7 +241,7 @@ func TestASettlementThatFailedHalfwayIsRepeatedWithoutDoingAnythingTwice(t *test
 	}
 }
 
-func TestAClaimThatCanNotBeRecordedIsGivenBack(t *testing.T) {
+func TestAClaimThatCanNotBeRecordedIsGivenBackForLater(t *testing.T) {
 	f := newFarm(t)
 	broken := f.results
 	p := &process{}
@@ -255,6 +255,10 @@ func TestAClaimThatCanNotBeRecordedIsGivenBack(t *testing.T) {
 		t.Errorf("worked %t, %v", worked, err)
 	}
 	p.dead = false
+	if worked, err := f.work(s); worked || err != nil {
+		t.Errorf("the task is in the way of others: worked %t, %v", worked, err)
+	}
+	f.now = f.now.Add(5 * time.Second)
 	if worked, err := f.work(s); !worked || err != nil {
 		t.Errorf("the task was not given back: worked %t, %v", worked, err)
 	}

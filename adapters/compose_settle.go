@@ -9,8 +9,9 @@ import (
 	"github.com/stemd/stem"
 )
 
-// Settle implements stem.Broker, in the order that Compose describes. An error of the batch may leave some of the steps done;
-// the same settlements may be given again.
+// Settle implements stem.Broker, in the order that Compose describes. What can not be done now may leave some of the steps done; the same
+// settlement may be given again. Where a batch fails its members go on apart, so that a part of a store that can not be reached holds up
+// nothing that does not need it.
 func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
 	errs := make([]error, len(settlements))
 	for i, s := range settlements {
@@ -18,14 +19,35 @@ func (b *composedBroker) Settle(ctx context.Context, settlements ...stem.Settlem
 	}
 	for start := 0; start < len(settlements); {
 		end := start + firstOfEach(settlements[start:])
-		for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.tally, b.acknowledge} {
-			if err := step(ctx, settlements[start:end], errs[start:end]); err != nil {
-				return nil, fmt.Errorf("settle: %w", err)
+		part, answers := slices.Clone(settlements[start:end]), errs[start:end]
+		err := together(ctx, len(part), func(ctx context.Context) error { return b.prepare(ctx, part, answers) })
+		if err != nil {
+			for i, err := range apart(ctx, len(part), err, func(ctx context.Context, i int) error {
+				return b.prepare(ctx, part[i:i+1], answers[i:i+1])
+			}) {
+				if answers[i] == nil {
+					answers[i] = unreachable(err)
+				}
 			}
 		}
+		b.acknowledge(ctx, part, answers)
 		start = end
 	}
-	return errs, nil
+	answers, err := unlessAll(errs)
+	if err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	return answers, nil
+}
+
+// prepare does all that comes before the broker's part.
+func (b *composedBroker) prepare(ctx context.Context, settlements []stem.Settlement, errs []error) error {
+	for _, step := range []func(context.Context, []stem.Settlement, []error) error{b.fence, b.saveRecords, b.saveResults, b.tally, b.elevate} {
+		if err := step(ctx, settlements, errs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // firstOfEach is how many settlements can go through the steps together: up to the second of one task, which must find the first
@@ -162,54 +184,77 @@ func (b *composedBroker) count(ctx context.Context, tallies []stem.Tally) error 
 	return b.results.Results.Fired(ctx, fired...)
 }
 
-// acknowledge lets the broker do what is left of the settlements and then copies the statuses that it changed.
-func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Settlement, errs []error) error {
-	var rest []stem.Settlement
-	var at []int
+// elevate gives the follow-ups epochs above those of past lives.
+func (b *composedBroker) elevate(ctx context.Context, settlements []stem.Settlement, errs []error) error {
 	var follow []string
 	for i, s := range settlements {
-		if errs[i] != nil {
-			continue
-		}
-		s.Save = nil
-		if b.apart {
-			s.Tally = nil
-		}
-		if b.apart && s.Kind != stem.Dead { // a dead letter keeps the error of its result
-			s.Result = nil
-		}
 		for _, m := range s.Then {
-			follow = append(follow, m.ID)
+			if errs[i] == nil {
+				follow = append(follow, m.ID)
+			}
 		}
-		rest, at = append(rest, s), append(at, i)
-	}
-	if len(rest) == 0 {
-		return nil
 	}
 	floors, err := b.floors(ctx, follow)
 	if err != nil {
 		return err
 	}
-	for i := range rest {
-		rest[i].Then = above(floors, rest[i].Then)
+	for i := range settlements {
+		settlements[i].Then = above(floors, settlements[i].Then)
 	}
-	answers, err := b.broker.Broker.Settle(ctx, rest...)
-	if err != nil {
-		return err
+	return nil
+}
+
+// remainder is what is left of a settlement for the broker.
+func (b *composedBroker) remainder(s stem.Settlement) stem.Settlement {
+	s.Save = nil
+	if b.apart {
+		s.Tally = nil
 	}
-	changed := follow
-	for i, err := range answers {
-		errs[at[i]] = err
-		b.begun.remove(rest[i].Receipt)
-		if err == nil && rest[i].Kind == stem.AckEarly {
-			b.early.add(rest[i].Receipt)
-		} else if err == nil {
-			b.early.remove(rest[i].Receipt)
+	if b.apart && s.Kind != stem.Dead { // a dead letter keeps the error of its result
+		s.Result = nil
+	}
+	return s
+}
+
+// acknowledge lets the broker do what is left of the settlements and then copies the statuses that it changed.
+func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Settlement, errs []error) {
+	var rest []stem.Settlement
+	var at []int
+	for i, s := range settlements {
+		if errs[i] == nil {
+			rest, at = append(rest, b.remainder(s)), append(at, i)
 		}
-		if s := settlements[at[i]]; err == nil && s.Result == nil && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly {
+	}
+	if len(rest) == 0 {
+		return
+	}
+	answers, failed := b.broker.Broker.Settle(ctx, rest...)
+	var changed []string
+	for n, i := range at {
+		err := unreachable(failed)
+		if failed == nil {
+			err = answers[n]
+		}
+		s := settlements[i]
+		if errs[i] = err; errors.Is(err, stem.ErrUnreachable) {
+			continue // it is to be given again
+		}
+		b.begun.remove(s.Receipt)
+		if err != nil {
+			continue
+		}
+		if s.Kind == stem.AckEarly {
+			b.early.add(s.Receipt)
+		} else {
+			b.early.remove(s.Receipt)
+		}
+		for _, m := range s.Then {
+			changed = append(changed, m.ID)
+		}
+		if s.Result == nil && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly {
 			changed = append(changed, s.Receipt.ID)
 		}
 	}
-	_ = b.mirror(ctx, changed) // it is settled; a status that lags behind does not change that
-	return nil
+	// They are settled; a status that lags behind does not change that.
+	afterwards(ctx, func(ctx context.Context) { _ = b.mirror(ctx, changed) })
 }

@@ -122,7 +122,7 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, sections []sectio
 	}
 	here, err := b.complete(ctx, out)
 	if err != nil && len(here) == len(out) {
-		return nil, false, fmt.Errorf("claim: which of it was to move: %w", errors.Join(err, giveBack(ctx, b, out)))
+		return nil, false, fmt.Errorf("claim: which of it was to move: %w", errors.Join(err, giveBack(ctx, b, out, released)))
 	}
 	if err != nil && len(here) == 0 {
 		return nil, false, fmt.Errorf("claim: move on what was to move: %w", err)

@@ -24,28 +24,41 @@ const settlePatience = stem.DefaultLease * 2 / 3
 
 // Settle implements stem.Broker. Before a task leaves its lane its follow-ups are published, and it is adopted where it moves to: what
 // a crash leaves undone is done when the task is claimed again, and what was done is not done twice. Whoever claims a task that is on its
-// way knows nothing of its follow-ups, so they come first.
+// way knows nothing of its follow-ups, so they come first. What can not be done for a batch is done for its members apart.
 func (b *spreadBroker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
 	ends := make([]*ending, len(settlements))
 	for i, s := range settlements {
 		ends[i] = newEnding(s)
 	}
-	soon, cancel := context.WithTimeout(ctx, settlePatience)
-	defer cancel()
-	for _, step := range []func(context.Context, []*ending) error{b.secure, b.keep, b.follow, b.move} {
-		if err := step(soon, ends); err != nil {
-			return nil, fmt.Errorf("settle: %w", err)
+	if err := together(ctx, len(ends), func(ctx context.Context) error { return b.prepare(ctx, ends) }); err != nil {
+		for i, err := range apart(ctx, len(ends), err, func(ctx context.Context, i int) error {
+			ends[i] = newEnding(settlements[i])
+			return b.prepare(ctx, ends[i:i+1])
+		}) {
+			if err != nil {
+				ends[i].err = fmt.Errorf("settle: %w", unreachable(err))
+			}
 		}
 	}
-	if err := b.leave(ctx, ends); err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
-	}
-	b.settled(ctx, ends)
+	b.leave(ctx, ends)
+	afterwards(ctx, func(ctx context.Context) { b.settled(ctx, ends) })
 	errs := make([]error, len(ends))
 	for i, e := range ends {
 		errs[i] = e.err
 	}
-	return errs, nil
+	return unlessAll(errs)
+}
+
+// prepare does all that comes before tasks leave their lanes.
+func (b *spreadBroker) prepare(ctx context.Context, ends []*ending) error {
+	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	for _, step := range []func(context.Context, []*ending) error{b.secure, b.keep, b.follow, b.move} {
+		if err := step(ctx, ends); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newEnding(s stem.Settlement) *ending {
@@ -122,24 +135,30 @@ func (b *spreadBroker) follow(ctx context.Context, ends []*ending) error {
 }
 
 // leave lets the lanes do what is left.
-func (b *spreadBroker) leave(ctx context.Context, ends []*ending) error {
+func (b *spreadBroker) leave(ctx context.Context, ends []*ending) {
 	var lanes byLane
 	for i, e := range ends {
 		if e.err == nil {
 			lanes.add(e.claim.lane, i)
 		}
 	}
-	return b.inLanes(&lanes, func(l *lane, at []int) error {
+	if len(lanes.names) > 1 {
+		soon, cancel := context.WithTimeout(ctx, apartPatience)
+		defer cancel()
+		ctx = soon
+	}
+	_ = b.inLanes(&lanes, func(l *lane, at []int) error {
 		batch := make([]stem.Settlement, len(at))
 		for n, i := range at {
 			batch[n] = ends[i].Settlement
 		}
 		errs, err := l.Settle(ctx, batch...)
-		if err != nil {
-			return err
-		}
 		for n, i := range at {
-			ends[i].err = errs[n]
+			if err != nil {
+				ends[i].err = fmt.Errorf("settle: %w", unreachable(err))
+			} else {
+				ends[i].err = errs[n]
+			}
 		}
 		return nil
 	})
