@@ -222,7 +222,7 @@ func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem
 		err = errors.Join(err, b.renew(ctx, stakes))
 	}
 	if err != nil {
-		return lost, fmt.Errorf("extend: %w", err)
+		return lost, fmt.Errorf("extend: %w", unreachable(err))
 	}
 	return lost, nil
 }

@@ -13,6 +13,12 @@ import (
 // claimWait is how long a claim waits in the store for work.
 const claimWait = time.Second
 
+// partPause is how long is waited with another claim when a part of the store can not be reached.
+const partPause = 100 * time.Millisecond
+
+// partQuiet is how long no claim must have missed a part before it counts as reached again.
+const partQuiet = 5 * claimWait
+
 var errStillDown = errors.New("the store still does not answer")
 
 // claimLoop claims what the pool can take, and no more, until ctx ends. One round trip brings a batch; settling goes on beside
@@ -32,6 +38,10 @@ func (p *pool) claimLoop(ctx context.Context) {
 		}
 		weights, asked := p.weights.Load(), time.Now()
 		ds, err := w.claim(ctx, stem.Claim{Queues: weights.plan(free), Max: free, Wait: claimWait})
+		if errors.Is(err, stem.ErrUnreachable) { // the other parts had nothing
+			pause(ctx, partPause, p.wake)
+			continue
+		}
 		if err != nil {
 			pause(ctx, retry.NextBackOff(), nil)
 			continue
@@ -59,8 +69,20 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	if w.claimOutage.down() && !w.renew(ctx, true) {
 		return nil, errStillDown
 	}
+	if w.emptyOutage.down() || w.unrenewed.some() {
+		w.renew(ctx, true)
+		if c.Queues = w.unrenewed.without(c.Queues); len(c.Queues) == 0 {
+			return nil, fmt.Errorf("%w: leases could not be renewed there", stem.ErrUnreachable)
+		}
+	}
 	c.Lease, c.Owner = w.cfg.Lease, w.cfg.owner()
 	ds, err := w.store.Broker.Claim(ctx, c)
+	if errors.Is(err, stem.ErrUnreachable) {
+		w.claimOutage.over()
+		w.unreached.Store(time.Now().UnixNano())
+		w.emptyOutage.failed(err, "what lies there waits, all else goes on")
+		return nil, err
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			n, _ := w.inflight.running()
@@ -69,6 +91,9 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		return nil, err
 	}
 	w.claimOutage.over()
+	if time.Since(time.Unix(0, w.unreached.Load())) > partQuiet && !w.unrenewed.some() { // claims of other pools may ask other parts
+		w.emptyOutage.over()
+	}
 	w.lastClaim.Store(time.Now().UnixNano())
 	w.counters.claimed.Add(uint64(len(ds)))
 	return ds, nil

@@ -165,7 +165,7 @@ func (w *Worker) warnings(s Stats) []string {
 			list = append(list, fmt.Sprintf("pool %s takes no tasks: %s", p.Name, p.State))
 		}
 	}
-	for _, o := range []*outage{&w.claimOutage, &w.settleOutage, &w.renewOutage} {
+	for _, o := range []*outage{&w.claimOutage, &w.settleOutage, &w.renewOutage, &w.partOutage, &w.emptyOutage} {
 		if o.down() {
 			list = append(list, o.what+" does not work")
 		}

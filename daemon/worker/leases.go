@@ -2,6 +2,9 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/stemd/stem"
@@ -38,25 +41,85 @@ func (w *Worker) renew(ctx context.Context, all bool) bool {
 	w.renewing.Lock()
 	defer w.renewing.Unlock()
 	leases := w.inflight.dueLeases(time.Now(), all)
+	var out []stem.Lease
+	defer func() { w.unrenewed.set(out, all) }()
 	for len(leases) > 0 {
 		n := min(len(leases), extendBatch)
-		asked := time.Now()
-		lost, err := w.store.Broker.Extend(ctx, leases[:n]...)
-		if err != nil {
-			if ctx.Err() == nil {
-				w.renewOutage.failed(err, "leases may be lost")
-			}
+		if out = append(out, w.extend(ctx, leases[:n])...); len(out) > 0 {
 			return false
 		}
-		w.renewOutage.over()
-		w.counters.renewed.Add(uint64(n - len(lost)))
-		w.inflight.renewed(leases[:n], asked)
-		for _, r := range lost {
-			w.lose(r)
-		}
 		leases = leases[n:]
+		w.renewOutage.over()
 	}
 	return true
+}
+
+// extend extends a batch of leases and returns those for which the store did not answer. Where a part of it does not, the leases of each
+// queue are extended apart.
+func (w *Worker) extend(ctx context.Context, leases []stem.Lease) (out []stem.Lease) {
+	asked := time.Now()
+	lost, err := w.store.Broker.Extend(ctx, leases...)
+	if queues := byQueue(leases); errors.Is(err, stem.ErrUnreachable) && len(queues) > 1 {
+		for _, part := range queues {
+			out = append(out, w.extend(ctx, part)...)
+		}
+		return out
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			w.renewOutage.failed(err, "leases may be lost")
+		}
+		return leases
+	}
+	w.counters.renewed.Add(uint64(len(leases) - len(lost)))
+	w.inflight.renewed(leases, asked)
+	for _, r := range lost {
+		w.lose(r)
+	}
+	return nil
+}
+
+// missed are the queues in which leases could not be renewed. What we hold there would come to us once more if we claimed there before
+// that. The zero value is empty; it is safe for concurrent use.
+type missed struct {
+	mu     sync.Mutex
+	queues map[string]struct{}
+}
+
+// set makes it the queues of these leases, or adds them.
+func (m *missed) set(leases []stem.Lease, only bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if only || m.queues == nil {
+		m.queues = map[string]struct{}{}
+	}
+	for _, l := range leases {
+		m.queues[l.Receipt.Queue] = struct{}{}
+	}
+}
+
+func (m *missed) some() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.queues) > 0
+}
+
+// without leaves these queues out.
+func (m *missed) without(queues []stem.QueueLimit) []stem.QueueLimit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(queues), func(q stem.QueueLimit) bool {
+		_, out := m.queues[q.Queue]
+		return out
+	})
+}
+
+func byQueue(leases []stem.Lease) map[string][]stem.Lease {
+	out := map[string][]stem.Lease{}
+	for _, l := range leases {
+		out[l.Receipt.Queue] = append(out[l.Receipt.Queue], l)
+	}
+	return out
 }
 
 // lose ends an attempt whose task somebody else may be running: it is killed before anything else, and its outcome will not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,26 +21,36 @@ const (
 	flushWithin = 10 * time.Second
 )
 
-// settler writes settlements in batches and in order. It does not give up while the store does not answer. Safe for concurrent
-// use.
+// settler writes settlements in batches and in order. It does not give up while the store does not answer; those that need a part of it
+// that does not wait apart and hold up no other. Safe for concurrent use.
 type settler struct {
 	w         *Worker
 	ctx       context.Context // ends when the worker gives up
 	waiting   atomic.Int64
 	abandoned atomic.Int64
 	collector *adapters.Collector[stem.Settlement, error]
+	again     *adapters.Collector[stem.Settlement, error] // those that wait for a part of the store
 }
 
 func newSettler(ctx context.Context, w *Worker) *settler {
 	s := &settler{w: w, ctx: ctx}
-	s.collector = adapters.NewCollector(settleBatch, s.write)
+	s.collector, s.again = adapters.NewCollector(settleBatch, s.write), adapters.NewCollector(settleBatch, s.repeat)
 	return s
 }
 
 // add hands a settlement over. done is called once, with nil when it is written, and must not block.
 func (s *settler) add(x stem.Settlement, done func(error)) {
 	s.waiting.Add(1)
-	s.collector.Add(x, func(refused, failed error) {
+	s.hand(s.collector, x, done)
+}
+
+func (s *settler) hand(c *adapters.Collector[stem.Settlement, error], x stem.Settlement, done func(error)) {
+	c.Add(x, func(refused, failed error) {
+		if failed == nil && errors.Is(refused, stem.ErrUnreachable) {
+			s.w.partOutage.failed(refused, "what needs it waits, all else goes on")
+			s.hand(s.again, x, done)
+			return
+		}
 		if s.waiting.Add(-1) == maxOutcomes-1 {
 			s.w.wakePools() // they stopped for this
 		}
@@ -49,6 +60,27 @@ func (s *settler) add(x stem.Settlement, done func(error)) {
 		}
 		done(refused)
 	})
+}
+
+// repeat gives settlements again to a part of the store that did not answer.
+func (s *settler) repeat(_ context.Context, batch []stem.Settlement) ([]error, error) {
+	if !pause(s.ctx, retryLast, nil) {
+		return nil, s.ctx.Err()
+	}
+	errs, err := s.w.store.Broker.Settle(s.ctx, batch...)
+	if err != nil {
+		if s.ctx.Err() != nil {
+			return nil, err
+		}
+		errs = make([]error, len(batch))
+		for i := range errs {
+			errs[i] = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
+		}
+	}
+	if !slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, stem.ErrUnreachable) }) {
+		s.w.partOutage.over()
+	}
+	return errs, nil
 }
 
 // write is the collector's.
@@ -76,6 +108,7 @@ func (s *settler) write(_ context.Context, batch []stem.Settlement) ([]error, er
 func (s *settler) flush(giveUp context.CancelFunc) {
 	timer := time.AfterFunc(flushWithin, giveUp)
 	s.collector.Wait()
+	s.again.Wait()
 	timer.Stop()
 }
 

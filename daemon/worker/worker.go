@@ -35,7 +35,9 @@ type Worker struct {
 	statuses    *adapters.Collector[stem.StatusWrite, struct{}]
 	renewing    sync.Mutex // one round of renewals at a time
 
-	claimOutage, settleOutage, renewOutage, beatOutage, revokeOutage outage
+	unrenewed                                                                                 missed
+	unreached                                                                                 atomic.Int64 // when a claim last missed a part of the store
+	claimOutage, settleOutage, renewOutage, beatOutage, revokeOutage, partOutage, emptyOutage outage
 
 	counters   counters
 	classes    classCounts
@@ -67,6 +69,7 @@ func New(cfg Config, store stem.Store, log hclog.Logger) (*Worker, error) {
 	for o, what := range map[*outage]string{
 		&w.claimOutage: "claim", &w.settleOutage: "settle", &w.renewOutage: "renew leases",
 		&w.beatOutage: "heartbeat", &w.revokeOutage: "read cancellations",
+		&w.partOutage: "settle in a part of it", &w.emptyOutage: "claim in a part of it",
 	} {
 		o.log, o.what = log, "store "+store.Info.Kind+": "+what
 	}

@@ -1,0 +1,105 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/plugin"
+)
+
+// parted is a broker in parts: one queue of it can stop answering.
+type parted struct {
+	stem.Broker
+	queue string
+	down  atomic.Bool
+}
+
+func (p *parted) far(queue string) bool { return p.down.Load() && queue == p.queue }
+
+func (p *parted) unreachable() error { return fmt.Errorf("%w: %w", stem.ErrUnreachable, errDown) }
+
+func (p *parted) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
+	near := c
+	near.Queues = nil
+	for _, q := range c.Queues {
+		if !p.far(q.Queue) {
+			near.Queues = append(near.Queues, q)
+		}
+	}
+	ds, err := p.Broker.Claim(ctx, near)
+	if err == nil && len(ds) == 0 && len(near.Queues) < len(c.Queues) {
+		err = p.unreachable()
+	}
+	return ds, err
+}
+
+func (p *parted) Settle(ctx context.Context, s ...stem.Settlement) ([]error, error) {
+	errs := make([]error, len(s))
+	for i := range s {
+		if errs[i] = p.unreachable(); !p.far(s[i].Receipt.Queue) {
+			one, err := p.Broker.Settle(ctx, s[i])
+			if err != nil {
+				return nil, err
+			}
+			errs[i] = one[0]
+		}
+	}
+	return errs, nil
+}
+
+func (p *parted) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
+	for _, l := range leases {
+		if p.far(l.Receipt.Queue) {
+			return nil, p.unreachable()
+		}
+	}
+	return p.Broker.Extend(ctx, leases...)
+}
+
+func TestAPartOfTheStoreThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
+	virtually(t, func(r *rig) {
+		run := newRunner("job")
+		run.slots = 2
+		run.handle = func(_ context.Context, a plugin.Attempt, _ plugin.Sink) plugin.Outcome {
+			time.Sleep(2 * time.Second)
+			if strings.HasPrefix(a.ID, "long") {
+				time.Sleep(2 * time.Minute)
+			}
+			return succeeded()
+		}
+		broker := &parted{Broker: r.store.Broker, queue: "far"}
+		r.store.Broker = broker
+		d := r.start([]Pool{run.pool("p", func(p *Pool) { p.Queues = map[string]int{"near": 1, "far": 1} })})
+		r.put("far", "job", stem.Queue("far"))
+		r.pass(time.Second)
+		broker.down.Store(true)
+		for i := range 10 {
+			r.put(fmt.Sprintf("near-%d", i), "job", stem.Queue("near"))
+		}
+		r.pass(12 * time.Second)
+		for i := range 10 {
+			r.state(fmt.Sprintf("near-%d", i), stem.Succeeded)
+		}
+		if s := d.Stats(); s.Settling != 1 || s.LeasesLost != 0 {
+			t.Errorf("stats are %+v", s)
+		}
+		r.put("long", "job", stem.Queue("near"))
+		r.pass(5 * time.Minute)
+		r.state("long", stem.Succeeded)
+		broker.down.Store(false)
+		r.pass(5 * time.Second)
+		r.state("far", stem.Succeeded)
+		if n := len(run.runs()); n != 12 {
+			t.Errorf("%d runs of 12 tasks: %v", n, run.runs())
+		}
+		if n := strings.Count(r.logged(), "connection refused"); n > 4 {
+			t.Errorf("%d lines about one outage:\n%s", n, r.logged())
+		}
+		r.stop(d, Warm)
+	})
+}
