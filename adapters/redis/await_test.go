@@ -40,7 +40,7 @@ func TestWhatIsClaimedAfterAWaitThatFailedIsDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, _, err := claimed(reply, call.owner); err != nil || len(out) != 1 || out[0].ID != m.ID {
+	if out, _, err := b.claimed(t.Context(), reply, call.owner); err != nil || len(out) != 1 || out[0].ID != m.ID {
 		t.Errorf("claimed %+v, %v", out, err)
 	}
 	if _, err := b.await(t.Context(), call, time.Minute); err == nil {

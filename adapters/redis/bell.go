@@ -98,7 +98,7 @@ func (b *broker) giveBack(r rung, call *claimCall) {
 		b.ringAgain(call)
 		return
 	}
-	out, _, err := claimed(r.reply, call.owner)
+	out, _, err := b.claimed(context.Background(), r.reply, call.owner)
 	if err != nil || len(out) == 0 {
 		return
 	}

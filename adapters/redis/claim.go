@@ -35,7 +35,7 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		if err != nil {
 			return nil, b.wrap("claim", err)
 		}
-		out, next, err := claimed(reply, c.Owner)
+		out, next, err := b.claimed(ctx, reply, c.Owner)
 		left := c.Wait - time.Since(begun)
 		if len(out) > 0 || err != nil || left <= 0 {
 			return out, b.wrap("claim", err)
@@ -73,7 +73,7 @@ func (b *broker) claimCall(c stem.Claim) *claimCall {
 }
 
 // claimed reads what lua/claim.lua returns; when it claimed nothing, next is when there may be something.
-func claimed(reply []any, owner string) (out []stem.Delivery, next time.Duration, err error) {
+func (d *db) claimed(ctx context.Context, reply []any, owner string) (out []stem.Delivery, next time.Duration, err error) {
 	wait, lost := reply[0].(int64), reply[1].(int64)
 	next = time.Hour
 	if wait >= 0 {
@@ -82,15 +82,30 @@ func claimed(reply []any, owner string) (out []stem.Delivery, next time.Duration
 	if lost > 0 && len(reply) == claimHead {
 		return nil, 0, fmt.Errorf("%w: %d tasks had lost their message: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, lost)
 	}
-	out, err = decodeClaimed(reply, owner)
+	var leaves []leaf
+	for _, v := range reply[claimHead:] {
+		if v, ok := v.([]any); ok {
+			leaves = append(leaves, d.leafOf(v))
+		}
+	}
+	var pages map[sheet]string
+	if len(leaves) > 0 {
+		// What is claimed is delivered, though who claimed goes away.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		if pages, err = d.read(ctx, leaves); err != nil {
+			return nil, 0, err
+		}
+	}
+	out, err = decodeClaimed(reply, owner, leaves, pages)
 	return out, next, err
 }
 
 // claimHead is how many values the claim script returns before the first task.
 const claimHead = 5
 
-// decodeClaimed reads the tasks that lua/claim.lua returns.
-func decodeClaimed(reply []any, owner string) ([]stem.Delivery, error) {
+// decodeClaimed reads the tasks that lua/claim.lua returns, of which some are leaves of pages.
+func decodeClaimed(reply []any, owner string, leaves []leaf, pages map[sheet]string) ([]stem.Delivery, error) {
 	now, epoch, till := reply[2].(int64), reply[3].(int64), reply[4].(int64)
 	out := make([]stem.Delivery, 0, len(reply)-claimHead)
 	var places positions
@@ -102,9 +117,10 @@ func decodeClaimed(reply []any, owner string) ([]stem.Delivery, error) {
 		updated := now
 		switch value := reply[i].(type) {
 		case []any:
-			if out, err = decodePage(out, d, value, now); err != nil {
+			if out, err = leaves[0].deliveries(out, pages[leaves[0].sheet], d, now); err != nil {
 				return nil, err
 			}
+			leaves = leaves[1:]
 			i++
 			continue
 		case string:
@@ -177,7 +193,7 @@ func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	total := 0
 	for _, q := range queues {
 		held := map[string]int64{}
-		if err := b.claimed(ctx, q, held); err != nil {
+		if err := b.held(ctx, q, held); err != nil {
 			return total, b.wrap("release owner", err)
 		}
 		claimed := slices.Collect(maps.Keys(held))

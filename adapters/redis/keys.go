@@ -32,6 +32,7 @@ const (
 	ebbKey     = "ebb"
 	recordsKey = "records"
 	watched    = "watched"
+	pagesKey   = "pages"
 )
 
 // keys are the names of one namespace's keys.

@@ -169,7 +169,7 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 			out[values[i+1].(string)] = values[i].(int64)
 		}
 		for _, q := range large {
-			if err := r.claimed(ctx, part[q.(int64)-1], out); err != nil {
+			if err := r.held(ctx, part[q.(int64)-1], out); err != nil {
 				return nil, err
 			}
 		}
@@ -177,8 +177,8 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// claimed adds the claimed tasks of one queue, a part at a time. A lease that is extended meanwhile is seen twice, and none is missed.
-func (d *db) claimed(ctx context.Context, queue string, out map[string]int64) error {
+// held adds the claimed tasks of one queue, a part at a time. A lease that is extended meanwhile is seen twice, and none is missed.
+func (d *db) held(ctx context.Context, queue string, out map[string]int64) error {
 	for over := range 2 {
 		last, seen := int64(0), 0 // the score of the last one, and how many of that score came before
 		for more := true; more; {

@@ -40,6 +40,7 @@ type conn struct {
 	sharded  bool                  // messages stay on the node of their channel
 	replicas int                   // how many must have what is published
 	pageMin  int                   // how many messages a page has at least
+	shelf    shelf
 	// encrypted: over TLS; insecure: with any server certificate.
 	encrypted, insecure bool
 	hub                 *hub

@@ -1,18 +1,14 @@
 package redis
 
-import (
-	"cmp"
-
-	"github.com/stemd/stem"
-)
+import "github.com/stemd/stem"
 
 const (
 	// pageMin is how many messages a page has at least: fewer are cheaper each by itself.
 	pageMin = 8
 	// pageMax is how many it has at most.
 	pageMax = 128
-	// pageBytes is the size, in bytes, after which a page takes no more, as a claim of one task reads the whole page.
-	pageBytes = 32 << 10
+	// pageBytes is the size, in bytes, after which a page takes no more, as who claims one of its tasks reads it whole.
+	pageBytes = 16 << 10
 	// pagedBytes is the size of a message above which it is by itself.
 	pagedBytes = 4 << 10
 )
@@ -117,24 +113,4 @@ func encodePage(msgs []stem.Message, page []int, queue int) ([]byte, error) {
 		order.PutUint32(value[4*i:], uint32(len(value)-head))
 	}
 	return value, nil
-}
-
-// decodePage appends what lua/claim.lua returns of a page; d has what is the same for all of them.
-func decodePage(out []stem.Delivery, d stem.Delivery, value []any, now int64) ([]stem.Delivery, error) {
-	p := place{claimed: now, page: value[0].(int64), index: byte(value[1].(int64)), claim: byte(value[2].(int64))}
-	created, items := value[3].(int64), &reader{s: value[4].(string)}
-	for ; items.s != ""; p.index++ {
-		id, given := items.name(), items.blob()
-		s, rest, err := decodeGiven(given, int64(d.Receipt.Epoch), created)
-		if err = cmp.Or(items.err, err); err == nil {
-			d.Message, err = decodeMessage(s, rest)
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.name = d.Name
-		d.Receipt.ID, d.Receipt.Queue, d.Receipt.Position = id, d.Queue, p.String()
-		out = append(out, d)
-	}
-	return out, nil
 }

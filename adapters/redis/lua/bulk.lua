@@ -22,7 +22,8 @@ local function publish(head, queue, value, first, last)
     bodies[at + 1], bodies[at + 2] = ARGV[i], name
   end
   call('HSET', BODIES, unpack(bodies))
-  call('HSET', PAGES, name, pack(PAGE, NOW, flags, lane, n) .. value)
+  call('HSET', PAGES, name, value)
+  call('HSET', MARKS, name, pack(PAGE, NOW, flags, lane, n) .. rep(READY, n))
   call('ZADD', RECENT, NOWS, partOf(name, 0))
   call('HINCRBY', SURPLUS, ready(q), n - 1)
   call('ZADD', ready(q), int(lane * LANE + arrival), partOf(name, n - 1))

@@ -1,9 +1,10 @@
 -- Claims tasks. ARGV: time, owner, lease, most tasks, and for each queue its limit. Returns the time until something becomes ready by
 -- itself (-1: nothing will), how many tasks had lost their message, the time, and the epoch and the end of the lease of the tasks that have a short
 -- state or are in a page. Then for each claimed task its body's value if its state is short; else end of lease, epoch, state, value. Tasks of
--- a page are one value: its name, the number of the first, that of the claim, when they were published, and what Go wrote of them.
+-- a page are one value: its name, the number of the first, how many, that of the claim, when they were published, how many the page has. It is to be read by
+-- who claims them: here each byte of them would cost.
 local owner, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local PROMOTE, CHUNK, BYTES = 128, 100, 4194304
+local PROMOTE, CHUNK, BYTES, PAGED = 128, 100, 4194304, 4096
 local TILL = NOW + lease
 local TILLS = int(TILL)
 local out, wait, lost, bytes = { -1, 0, NOW, 0, TILL }, -1, 0, 0
@@ -77,8 +78,8 @@ end
 
 -- turnTo claims up to n tasks of a page, of which this is the first member of the ready ones, and says how many.
 local function turnTo(q, n, member, rank, name, last)
-  local p = opened(name)
-  if not p then
+  local p = marked(name)
+  if not p.marks then
     n = last - (rank % LANE - name) + 1
     lost = lost + n
     call('ZREM', ready(q), member)
@@ -98,10 +99,9 @@ local function turnTo(q, n, member, rank, name, last)
   p.claims[number] = { epoch = EPOCH, since = NOW, owner = owner }
   call('ZADD', leased(q), TILLS, partOf(name, number))
   surplus(leased(q), n - 1)
-  local taken = items(p, from, from + n - 1)
-  out[#out + 1] = { tonumber(name), from, number, p.created, taken }
-  bytes = bytes + #taken
-  if call('EXISTS', WATCHED) == 1 then
+  out[#out + 1] = { tonumber(name), from, n, number, p.created, p.n }
+  bytes = bytes + n * PAGED
+  if call('EXISTS', WATCHED) == 1 and opened(name) then
     local ids = {}
     for i = from, from + n - 1 do ids[#ids + 1] = item(p, i) end
     tell(ids)

@@ -2,14 +2,15 @@
 -- As long as no more happens to a task than a claim and a plain end, it is in its page only: its body's value is the name of the page,
 -- which is the number of its first arrival, and there is no state. For all else it leaves the page first, see unpage.lua.
 --
--- A page's value is when it was published, flags, lane, how many there are, where each ends, and for each: id, length, what Go wrote. Its marks
--- are flags, how many, a byte for each task, and the claims: epoch, time, owner. The byte is READY, the number of the claim, or GONE.
+-- A page's value is where each message ends, and for each: id, length, what Go wrote. The server makes a hash of whatever a script reads, byte
+-- by byte, so none reads a page without need. The page's marks are short: when it was published, flags, lane, how many, a byte for each, and
+-- the claims: epoch, time, owner. A byte is READY, the number of the claim, or GONE.
 --
 -- A page of which a status was saved while its tasks were live is flagged, as a plain end does not look for one.
 --
 -- Among the ready tasks a page is a member with the rank of its first ready task, which ends with the number of its last; among the claimed
 -- ones each of its claims is a member. The surplus of either key is how many more tasks than members it has.
-local PAGE, MARKS_, CLAIM = '<dBBH', '<BH', '<ddHc0'
+local PAGE, CLAIM = '<dBBH', '<ddHc0'
 local READY, GONE, SAVED = '\0', '\255', 128
 local char, byte, rep, find = string.char, string.byte, string.rep, string.find
 
@@ -23,21 +24,20 @@ local function partOf(page, n) return '\1' .. page .. ':' .. n end
 local function isPage(value) return #value < 24 end
 
 local pages = {}
--- marked reads the marks of a page, which are nil if it is gone.
+-- marked reads the marks of a page; those of one that is gone are nil.
 local function marked(name)
   local p = pages[name]
   if p then return p end
   p = { name = name, claims = {} }
   local m = call('HGET', MARKS, name)
   if m then
-    local at, claims
-    p.flags, p.n, at = unpk(MARKS_, m)
-    p.marks, at = sub(m, at, at + p.n - 1), at + p.n
-    claims = p.claims
+    local at
+    p.created, p.flags, p.lane, p.n, at = unpk(PAGE, m)
+    p.base, p.marks, at = p.lane * LANE + tonumber(name), sub(m, at, at + p.n - 1), at + p.n
     while at <= #m do
       local epoch, since, owner
       epoch, since, owner, at = unpk(CLAIM, m, at)
-      claims[#claims + 1] = { epoch = epoch, since = since, owner = owner }
+      p.claims[#p.claims + 1] = { epoch = epoch, since = since, owner = owner }
     end
   end
   pages[name] = p
@@ -47,20 +47,14 @@ end
 -- opened reads a page whole; nil: it is gone.
 local function opened(name)
   local p = marked(name)
-  if p.value then return p end
-  local v = call('HGET', PAGES, name)
-  if not v then return end
-  p.value = v
-  local flags
-  p.created, flags, p.lane, p.n, p.ends = unpk(PAGE, v)
-  p.base, p.items = p.lane * LANE + tonumber(name), p.ends + 4 * p.n
-  if not p.marks then p.flags, p.marks = flags, rep(READY, p.n) end
-  return p
+  if p.marks and not p.value then
+    p.value, p.items = call('HGET', PAGES, name) or nil, 4 * p.n + 1
+  end
+  return p.value and p
 end
 
 -- ends says where the first n items of a page end.
-local function ends(p, n) return n == 0 and p.items - 1 or p.items - 1 + unpk('<I', p.value, p.ends + 4 * (n - 1)) end
-local function items(p, from, to) return sub(p.value, ends(p, from) + 1, ends(p, to + 1)) end
+local function ends(p, n) return n == 0 and p.items - 1 or p.items - 1 + unpk('<I', p.value, 4 * n - 3) end
 local function item(p, i)
   local id, at = unpk('<Hc0', p.value, ends(p, i) + 1)
   return id, at

@@ -75,7 +75,7 @@ local function turn()
         call('HDEL', MARKS, name)
         call('ZREM', RECENT, partOf(name, 0))
       else
-        local m = { pack(MARKS_, p.flags, p.n), p.marks }
+        local m = { pack(PAGE, p.created, p.flags, p.lane, p.n), p.marks }
         for _, c in ipairs(p.claims) do m[#m + 1] = pack(CLAIM, c.epoch, c.since, #c.owner, c.owner) end
         call('HSET', MARKS, name, table.concat(m))
       end
