@@ -3,6 +3,7 @@ package adapters
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stemd/stem"
@@ -23,9 +24,32 @@ type Lane interface {
 	// it is, unless it lives in the stay that Over names: that one ends, claimed or not, and the new one takes its place. What is
 	// remembered of the id itself does not matter.
 	Adopt(ctx context.Context, stays ...Stay) error
-	// Await waits up to wait for something that a claim of one of these queues may find, and says whether there is; wait ≤ 0 only
-	// looks. It claims nothing. A wake-up that it took and can not use, as ctx has ended, it passes on.
+	// Look says what a claim of these queues may find.
+	Look(ctx context.Context, queues ...string) (Outlook, error)
+	// Await waits up to wait for something to come into one of these queues, and says whether anything may have. It claims nothing, and
+	// may miss something for a second. A wake-up that it took and can not use, as ctx has ended, it passes on.
 	Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error)
+}
+
+// Outlook is what a claim may find.
+type Outlook struct {
+	There []bool        // of each queue: there is something
+	Next  time.Duration // in which there may be more without anybody's doing anything; never: a long time
+	Err   error         // the lane did not answer
+}
+
+// Watch looks and waits at many lanes together. See Lane.
+type Watch interface {
+	// Look is that of every lane; wait: a wake-up that is on its way need not be seen yet.
+	Look(ctx context.Context, wait bool, asks []Ask) []Outlook
+	// Await is that of all lanes. An error says that it could not wait everywhere.
+	Await(ctx context.Context, wait time.Duration, asks []Ask) (bool, error)
+}
+
+// Ask is some of the queues of a lane.
+type Ask struct {
+	Lane   Lane
+	Queues []string
 }
 
 // Stay is a task in a lane, from its arrival in a queue to its end there.
@@ -46,4 +70,47 @@ func laneOf(queue string) string {
 		return stem.BroadcastPrefix
 	}
 	return queue
+}
+
+// watch is the Watch of lanes that have none in common.
+type watch struct{}
+
+func (watch) Look(ctx context.Context, _ bool, asks []Ask) []Outlook {
+	out := make([]Outlook, len(asks))
+	_ = each(asks, func(i int, a Ask) (err error) {
+		out[i], err = a.Lane.Look(ctx, a.Queues...)
+		out[i].Err = err
+		return nil
+	})
+	return out
+}
+
+func (watch) Await(ctx context.Context, wait time.Duration, asks []Ask) (bool, error) {
+	some, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	var there bool
+	var failed error
+	var all sync.WaitGroup
+	for _, a := range asks {
+		all.Go(func() {
+			ok, err := a.Lane.Await(some, wait, a.Queues...)
+			mu.Lock()
+			defer mu.Unlock()
+			if ok {
+				there = true
+				cancel()
+			} else if err != nil && some.Err() == nil {
+				failed = err
+			}
+		})
+	}
+	all.Wait()
+	if there {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	return false, failed
 }

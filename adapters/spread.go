@@ -17,6 +17,10 @@ type Spreading struct {
 	// Lane opens the store of a lane, whose Broker is a Lane and whose Results know the tasks in it. It is called once for each
 	// lane that this process comes to use, and does not reach for a server.
 	Lane func(name string) stem.Store
+	// LaneOf names the lane of a queue; nil: it has one of its own, but the private queues of subscribers share one.
+	LaneOf func(queue string) string
+	// Watch looks and waits at many lanes; nil: each is asked for itself.
+	Watch Watch
 	// Directory holds the records by which lanes know of each other, and nothing else.
 	Directory stem.Store
 	// Results and Records are those of the whole.
@@ -27,8 +31,8 @@ type Spreading struct {
 	Info    stem.StoreInfo
 }
 
-// Spread makes one store of many that know nothing of each other, so that no server has to hold all of it: every queue is a lane, a
-// store of its own, and within one everything is as atomic as that store makes it. What must hold over all lanes is kept in the
+// Spread makes one store of many that know nothing of each other, so that no server has to hold all of it: every queue is in a
+// lane, a store of its own, and within one everything is as atomic as that store makes it. What must hold over all lanes is kept in the
 // directory, as small records that are changed by compare-and-swap:
 //
 //   - a chosen id names the lane it was published to. The entry is made before the task is, so an entry may stand for nothing when a
@@ -45,6 +49,12 @@ type Spreading struct {
 func Spread(s Spreading) stem.Store {
 	b := &spreadBroker{Spreading: s, lanes: map[string]*lane{}, listed: map[string]time.Time{}}
 	b.directory = directory{s.Directory.Records}
+	if b.LaneOf == nil {
+		b.LaneOf = laneOf
+	}
+	if b.Watch == nil {
+		b.Watch = watch{}
+	}
 	live := stem.Store{Broker: b, Results: &spreadResults{s.Results.Results, b}, Info: s.Info, CloseFunc: b.close}
 	store := Compose(live, s.Results, s.Records)
 	store.Info = s.Info
@@ -79,6 +89,8 @@ type lane struct {
 	results stem.Results
 	close   func() error
 }
+
+func (b *spreadBroker) laneOf(queue string) string { return b.LaneOf(queue) }
 
 // lane opens a lane or gives the one that is open.
 func (b *spreadBroker) lane(name string) (*lane, error) {

@@ -79,8 +79,8 @@ func (h held) outside() stem.Receipt {
 }
 
 // inside reads a receipt that was given out; one that was not is no claim of anything.
-func inside(r stem.Receipt) held {
-	h := held{Receipt: r, lane: laneOf(r.Queue)}
+func (b *spreadBroker) inside(r stem.Receipt) held {
+	h := held{Receipt: r, lane: b.laneOf(r.Queue)}
 	rest, chosen := strings.CutPrefix(r.Position, chosenID)
 	if !chosen {
 		rest, h.generated = strings.CutPrefix(r.Position, generatedID)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -14,32 +14,85 @@ import (
 type section struct {
 	lane   *lane
 	queues []stem.QueueLimit
+	ask    int // of the plan
+	from   int // where its queues begin in it
 }
 
-func (s section) names() []string {
-	out := make([]string, len(s.queues))
-	for i, q := range s.queues {
-		out[i] = q.Queue
-	}
-	return out
+// plan is a claim's sections in order, and what is asked of each lane.
+type plan struct {
+	sections []section
+	asks     []Ask
 }
 
-func (b *spreadBroker) sections(queues []stem.QueueLimit) ([]section, error) {
-	var out []section
+func (b *spreadBroker) plan(queues []stem.QueueLimit) (*plan, error) {
+	p, at := &plan{}, map[string]int{}
 	for _, q := range queues {
-		name := laneOf(q.Queue)
-		if n := len(out) - 1; n >= 0 && out[n].lane.name == name {
-			out[n].queues = append(out[n].queues, q)
-			continue
-		}
+		name := b.laneOf(q.Queue)
 		l, err := b.lane(name)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, section{l, []stem.QueueLimit{q}})
+		i, known := at[name]
+		if !known {
+			i = len(p.asks)
+			at[name], p.asks = i, append(p.asks, Ask{Lane: l.Lane})
+		}
+		if n := len(p.sections) - 1; n >= 0 && p.sections[n].lane == l {
+			p.sections[n].queues = append(p.sections[n].queues, q)
+		} else {
+			p.sections = append(p.sections, section{l, []stem.QueueLimit{q}, i, len(p.asks[i].Queues)})
+		}
+		p.asks[i].Queues = append(p.asks[i].Queues, q.Queue)
 	}
-	return out, nil
+	return p, nil
 }
+
+// view is what a claim knows of the lanes of its plan.
+type view struct {
+	outlooks []Outlook
+	errs     []error
+}
+
+// worth says whether a section may have something.
+func (v *view) worth(s section) bool {
+	o := &v.outlooks[s.ask]
+	return o.Err == nil && slices.Contains(o.There[s.from:s.from+len(s.queues)], true)
+}
+
+// next is in how long a lane may have something by itself.
+func (v *view) next() time.Duration {
+	next := lookAgain
+	for _, o := range v.outlooks {
+		if o.Err == nil {
+			next = min(next, o.Next)
+		}
+	}
+	return next
+}
+
+// reached are the lanes that answer.
+func (v *view) reached(p *plan) []Ask {
+	var out []Ask
+	for i, o := range v.outlooks {
+		if o.Err == nil {
+			out = append(out, p.asks[i])
+		}
+	}
+	return out
+}
+
+// missed notes that a lane does not answer.
+func (v *view) missed(s section, err error) {
+	v.errs = append(v.errs, err)
+	v.outlooks[s.ask].Err = err
+}
+
+const (
+	// lookAgain is how long a waiting claim relies on being woken.
+	lookAgain = time.Second
+	// lookPatience is how long a lane may take to answer to those who have others to ask.
+	lookPatience = 2 * time.Second
+)
 
 // Claim implements stem.Broker. It looks into all lanes at once and claims in the order given; with nothing there it waits at all of
 // them. A lane that can not be reached holds up no other: its error is told when there is nothing else to tell.
@@ -47,34 +100,46 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 	if c.Owner == "" {
 		return nil, errors.New("claim: a claim needs an owner")
 	}
-	sections, err := b.sections(c.Queues)
+	p, err := b.plan(c.Queues)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if c.Max <= 0 || len(sections) == 0 {
+	if c.Max <= 0 || len(p.sections) == 0 {
 		return nil, nil
 	}
 	begun := time.Now()
 	for vain := time.Duration(0); ; vain++ {
-		ds, moved, err := b.take(ctx, c, sections)
+		left := c.Wait - time.Since(begun)
+		v := b.survey(ctx, p, left > 0)
+		ds, moved, err := b.take(ctx, c, p, v, left)
 		if len(ds) > 0 || err != nil {
 			return ds, err
 		}
 		if moved {
 			continue // there may be others behind those that were only to move
 		}
-		left := c.Wait - time.Since(begun)
-		if left <= 0 {
-			return nil, nil
+		lanes := v.reached(p)
+		if left = c.Wait - time.Since(begun); len(lanes) == 0 {
+			return nil, errors.Join(v.errs...)
 		}
-		if there, err := b.await(ctx, sections, left); err != nil || !there {
-			return nil, err
+		rang := false
+		if left > 0 && len(p.sections) > 1 {
+			var failed error
+			if rang, failed = b.Watch.Await(ctx, min(left, v.next()), lanes); failed != nil {
+				v.errs = append(v.errs, failed)
+			}
+			left = c.Wait - time.Since(begun)
 		}
-		if vain > 0 { // others were faster, or clocks differ: it is no use to ask at full speed
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case left <= 0 && !rang:
+			return nil, unreachable(errors.Join(v.errs...))
+		case vain > 0 && rang: // others were faster, or clocks differ: it is no use to ask at full speed
 			select {
 			case <-ctx.Done():
 				return nil, ctx.Err()
-			case <-time.After(min(vain*vainPause, maxVainPause, left)):
+			case <-time.After(min(vain*vainPause, maxVainPause, max(left, 0))):
 			}
 		}
 	}
@@ -86,28 +151,44 @@ const (
 	maxVainPause = 100 * time.Millisecond
 )
 
-// take claims what is there now. moved: some of it was only to be moved on, which is done.
-func (b *spreadBroker) take(ctx context.Context, c stem.Claim, sections []section) (out []stem.Delivery, moved bool, err error) {
-	worth := make([]bool, len(sections))
-	if len(sections) == 1 {
-		worth[0] = true
-	} else {
-		_ = each(sections, func(i int, s section) error {
-			there, err := s.lane.Await(ctx, 0, s.names()...)
-			worth[i] = there || err != nil // the claim will tell
-			return nil
-		})
+// survey is where there is something. A claim of one section has no need to know.
+func (b *spreadBroker) survey(ctx context.Context, p *plan, wait bool) *view {
+	v := &view{}
+	if len(p.sections) == 1 {
+		v.outlooks = []Outlook{{There: []bool{true}}}
+		return v
 	}
-	var errs []error
-	for i, s := range sections {
-		if !worth[i] || len(out) >= c.Max {
+	if len(p.asks) > 1 {
+		soon, cancel := context.WithTimeout(ctx, lookPatience)
+		defer cancel()
+		ctx = soon
+	}
+	v.outlooks = b.Watch.Look(ctx, wait, p.asks)
+	for _, o := range v.outlooks {
+		if o.Err != nil {
+			v.errs = append(v.errs, o.Err)
+		}
+	}
+	return v
+}
+
+// take claims what is there now; a claim of one section waits for it there. moved: some of it was only to be moved on, which is done.
+func (b *spreadBroker) take(ctx context.Context, c stem.Claim, p *plan, v *view, left time.Duration) (out []stem.Delivery, moved bool, err error) {
+	for _, s := range p.sections {
+		if len(out) >= c.Max {
+			break
+		}
+		if len(p.sections) > 1 && !v.worth(s) {
 			continue
 		}
 		part := c
 		part.Queues, part.Max, part.Wait = s.queues, c.Max-len(out), 0
+		if len(p.sections) == 1 {
+			part.Wait = left
+		}
 		ds, err := s.lane.Claim(ctx, part)
 		if err != nil {
-			errs = append(errs, err)
+			v.missed(s, err)
 		}
 		for n := range ds {
 			if err := fromLane(&ds[n].Message); err != nil {
@@ -118,7 +199,7 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, sections []sectio
 		out = append(out, ds...)
 	}
 	if len(out) == 0 {
-		return nil, false, errors.Join(errs...)
+		return nil, false, nil
 	}
 	here, err := b.complete(ctx, out)
 	if err != nil && len(here) == len(out) {
@@ -136,7 +217,7 @@ func (b *spreadBroker) claimed(ctx context.Context, ds []stem.Delivery) {
 	var stakes []stake
 	for _, d := range ds {
 		if d.Unique.Key != "" {
-			stakes = append(stakes, stake{d.ID, laneOf(d.Queue), d.Unique, later(d.LeasedUntil, d.State.NotBefore), 0})
+			stakes = append(stakes, stake{d.ID, b.laneOf(d.Queue), d.Unique, later(d.LeasedUntil, d.State.NotBefore), 0})
 		}
 	}
 	if len(stakes) > 0 {
@@ -144,48 +225,12 @@ func (b *spreadBroker) claimed(ctx context.Context, ds []stem.Delivery) {
 	}
 }
 
-// await waits until one of the lanes has something, and says whether one has.
-func (b *spreadBroker) await(ctx context.Context, sections []section, patience time.Duration) (bool, error) {
-	if len(sections) == 1 {
-		return sections[0].lane.Await(ctx, patience, sections[0].names()...)
-	}
-	some, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var mu sync.Mutex
-	var there bool
-	var failed error
-	var all sync.WaitGroup
-	for _, s := range sections {
-		all.Go(func() {
-			ok, err := s.lane.Await(some, patience, s.names()...)
-			mu.Lock()
-			defer mu.Unlock()
-			if ok {
-				there = true
-			} else if err != nil && some.Err() == nil {
-				failed = err
-			}
-			if ok || err != nil {
-				cancel()
-			}
-		})
-	}
-	all.Wait()
-	if there {
-		return true, nil
-	}
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	return false, failed
-}
-
 // Extend implements stem.Broker.
 func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
 	claims := make([]held, len(leases))
 	var lanes byLane
 	for i, l := range leases {
-		claims[i] = inside(l.Receipt)
+		claims[i] = b.inside(l.Receipt)
 		lanes.add(claims[i].lane, i)
 	}
 	gone, unsure := make([]bool, len(leases)), make([]bool, len(leases))

@@ -59,6 +59,7 @@ type lane interface {
 	Knows(ctx context.Context, ids ...string) ([]bool, error)
 	Stays(ctx context.Context, ids ...string) ([]*adapters.Stay, error)
 	Adopt(ctx context.Context, stays ...adapters.Stay) error
+	Look(ctx context.Context, queues ...string) (adapters.Outlook, error)
 	Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error)
 }
 
@@ -402,8 +403,8 @@ func TestALaneThatCanNotBeReachedHoldsUpNoOther(t *testing.T) {
 	if ds := a.claim(half, "q", "r"); len(ds) != 1 || ds[0].ID != "b" {
 		t.Errorf("claimed %v", ds)
 	}
-	c := stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}, {Queue: "r"}}, Max: 1, Owner: "node/boot", Wait: time.Hour}
-	if ds, err := half.Broker.Claim(t.Context(), c); len(ds) > 0 || !errors.Is(err, errDead) {
+	c := stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}, {Queue: "r"}}, Max: 1, Owner: "node/boot", Wait: 50 * time.Millisecond}
+	if ds, err := half.Broker.Claim(t.Context(), c); len(ds) > 0 || !errors.Is(err, errDead) || !errors.Is(err, stem.ErrUnreachable) {
 		t.Errorf("with nothing else there claimed %v, %v", ds, err)
 	}
 	p.dead = false

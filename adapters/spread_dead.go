@@ -171,7 +171,7 @@ func (b *spreadBroker) lanesOf(ctx context.Context, queue string) ([]*lane, erro
 	if queue == "" {
 		return b.all(ctx)
 	}
-	l, err := b.lane(laneOf(queue))
+	l, err := b.lane(b.laneOf(queue))
 	return []*lane{l}, err
 }
 

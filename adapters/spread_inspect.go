@@ -39,7 +39,7 @@ func (b *spreadBroker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 
 // Browse implements stem.Inspector.
 func (b *spreadBroker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePage, error) {
-	l, err := b.lane(laneOf(q.Queue))
+	l, err := b.lane(b.laneOf(q.Queue))
 	if err != nil {
 		return stem.BrowsePage{}, fmt.Errorf("browse: %w", err)
 	}
@@ -48,7 +48,7 @@ func (b *spreadBroker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.Bro
 
 // Purge implements stem.Inspector. The unique keys of what is purged count for nothing from then on.
 func (b *spreadBroker) Purge(ctx context.Context, queue string) (int, error) {
-	l, err := b.lane(laneOf(queue))
+	l, err := b.lane(b.laneOf(queue))
 	if err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}

@@ -18,7 +18,7 @@ type moving struct {
 func (b *spreadBroker) move(ctx context.Context, ends []*ending) error {
 	var from byLane
 	for i, e := range ends {
-		if e.err == nil && (e.Kind == stem.Park || e.Kind == stem.Move && laneOf(e.Queue) != e.claim.lane) {
+		if e.err == nil && (e.Kind == stem.Park || e.Kind == stem.Move && b.laneOf(e.Queue) != e.claim.lane) {
 			from.add(e.claim.lane, i)
 		}
 	}
@@ -37,14 +37,14 @@ func (b *spreadBroker) move(ctx context.Context, ends []*ending) error {
 			to = stem.ParkedPrefix + s.Message.Name
 		}
 		switch {
-		case laneOf(to) == e.claim.lane: // parked where it is parked already
+		case b.laneOf(to) == e.claim.lane: // parked where it is parked already
 			continue
 		case s.Message.State.AckedEarly:
 			e.err = fmt.Errorf("settle: task %s was acknowledged early: only Done or Dead can follow", e.claim.ID)
 			continue
 		}
 		s.Message.State, s.Message.Queue = Settled(s.Message.State, e.State), to
-		e.target = laneOf(to)
+		e.target = b.laneOf(to)
 		e.Settlement = stem.Settlement{Receipt: e.claim.Receipt, Kind: stem.Done}
 		movings = append(movings, moving{e.claim, s})
 	}
@@ -80,7 +80,7 @@ func (b *spreadBroker) intend(ctx context.Context, movings []moving) error {
 		if err != nil {
 			return err
 		}
-		n := note{Lane: laneOf(m.stay.Message.Queue), Queue: m.stay.Message.Queue, Stay: m.stay.Token, State: state}
+		n := note{Lane: b.laneOf(m.stay.Message.Queue), Queue: m.stay.Message.Queue, Stay: m.stay.Token, State: state}
 		writes = append(writes, stem.RecordWrite{Record: n.record(moveRef(m.claim.lane, m.claim.ID)), TTL: b.memory()})
 	}
 	if len(writes) == 0 {
@@ -97,7 +97,7 @@ func (b *spreadBroker) memory() time.Duration { return max(b.Options.Dedupe, tim
 func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 	var to byLane
 	for i, m := range movings {
-		to.add(laneOf(m.stay.Message.Queue), i)
+		to.add(b.laneOf(m.stay.Message.Queue), i)
 	}
 	if err := b.list(ctx, to.names); err != nil {
 		return err
@@ -121,11 +121,11 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 	var stakes []stake
 	for _, m := range movings {
 		msg := m.stay.Message
-		if lane := laneOf(msg.Queue); m.claim.unique.Key != "" {
+		if lane := b.laneOf(msg.Queue); m.claim.unique.Key != "" {
 			stakes = append(stakes, stake{task: msg.ID, lane: lane, unique: m.claim.unique})
 		}
 		if !msg.GeneratedID {
-			w := b.idWrite(&post{Message: &msg, lane: laneOf(msg.Queue)})
+			w := b.idWrite(&post{Message: &msg, lane: b.laneOf(msg.Queue)})
 			w.Op = stem.PutRecord
 			ids = append(ids, w)
 		}
@@ -143,7 +143,7 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 func (b *spreadBroker) left(ctx context.Context, movings []moving) ([]string, error) {
 	refs := make([]stem.RecordRef, len(movings))
 	for i, m := range movings {
-		refs[i] = moveRef(laneOf(m.stay.Message.Queue), m.claim.ID)
+		refs[i] = moveRef(b.laneOf(m.stay.Message.Queue), m.claim.ID)
 	}
 	entries, err := b.directory.load(ctx, refs)
 	if err != nil {
@@ -165,7 +165,7 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 	var at []int
 	for i, d := range ds {
 		if d.State.Redeliveries > 0 {
-			refs, at = append(refs, moveRef(laneOf(d.Queue), d.ID)), append(at, i)
+			refs, at = append(refs, moveRef(b.laneOf(d.Queue), d.ID)), append(at, i)
 		}
 	}
 	entries, err := b.directory.load(ctx, refs)
@@ -175,7 +175,7 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 	var from byLane
 	for n, e := range entries {
 		if e != nil {
-			from.add(laneOf(ds[at[n]].Queue), n)
+			from.add(b.laneOf(ds[at[n]].Queue), n)
 		}
 	}
 	if len(from.names) == 0 {
@@ -197,7 +197,7 @@ func (b *spreadBroker) complete(ctx context.Context, ds []stem.Delivery) ([]stem
 		}
 		s.Message.State, s.Message.Queue = Settled(s.Message.State, &state), entries[n].Queue
 		s.Message.State.Redeliveries-- // this one was no try at it
-		movings = append(movings, moving{inside(ds[at[n]].Receipt), s})
+		movings = append(movings, moving{b.inside(ds[at[n]].Receipt), s})
 		gone[at[n]] = struct{}{}
 	}
 	var rest []stem.Delivery
@@ -217,7 +217,7 @@ func (b *spreadBroker) finish(ctx context.Context, movings []moving) error {
 	var lanes byLane
 	for i, m := range movings {
 		lanes.add(m.claim.lane, i)
-		b.hints.set(m.claim.ID, laneOf(m.stay.Message.Queue))
+		b.hints.set(m.claim.ID, b.laneOf(m.stay.Message.Queue))
 	}
 	return b.inLanes(&lanes, func(l *lane, at []int) error {
 		batch := make([]stem.Settlement, len(at))

@@ -35,7 +35,7 @@ func (b *spreadBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]ste
 			out[i].State, out[i].Err = stem.Rejected, err
 			continue
 		}
-		posts = append(posts, &post{Message: &msgs[i], out: &out[i], lane: laneOf(msgs[i].Queue)})
+		posts = append(posts, &post{Message: &msgs[i], out: &out[i], lane: b.laneOf(msgs[i].Queue)})
 	}
 	if err := b.postAll(ctx, posts); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)

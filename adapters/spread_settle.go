@@ -28,11 +28,11 @@ const settlePatience = stem.DefaultLease * 2 / 3
 func (b *spreadBroker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
 	ends := make([]*ending, len(settlements))
 	for i, s := range settlements {
-		ends[i] = newEnding(s)
+		ends[i] = b.newEnding(s)
 	}
 	if err := together(ctx, len(ends), func(ctx context.Context) error { return b.prepare(ctx, ends) }); err != nil {
 		for i, err := range apart(ctx, len(ends), err, func(ctx context.Context, i int) error {
-			ends[i] = newEnding(settlements[i])
+			ends[i] = b.newEnding(settlements[i])
 			return b.prepare(ctx, ends[i:i+1])
 		}) {
 			if err != nil {
@@ -61,8 +61,8 @@ func (b *spreadBroker) prepare(ctx context.Context, ends []*ending) error {
 	return nil
 }
 
-func newEnding(s stem.Settlement) *ending {
-	e := &ending{Settlement: s, claim: inside(s.Receipt), err: CheckSettlement(s)}
+func (b *spreadBroker) newEnding(s stem.Settlement) *ending {
+	e := &ending{Settlement: s, claim: b.inside(s.Receipt), err: CheckSettlement(s)}
 	if e.err == nil && (len(s.Save) > 0 || s.Tally != nil) {
 		e.err = errBare
 	}
@@ -115,7 +115,7 @@ func (b *spreadBroker) follow(ctx context.Context, ends []*ending) error {
 			continue
 		}
 		for i := range e.Then {
-			p := &post{Message: &e.Then[i], out: &stem.Published{ID: e.Then[i].ID}, lane: laneOf(e.Then[i].Queue)}
+			p := &post{Message: &e.Then[i], out: &stem.Published{ID: e.Then[i].ID}, lane: b.laneOf(e.Then[i].Queue)}
 			if e.Kind == stem.Done || e.Kind == stem.Dead {
 				p.heir = e.claim.ID
 			}

@@ -93,6 +93,28 @@ func (c *core) withdraw(t *task) {
 	t.entry.task = nil
 }
 
+// Look implements adapters.Lane.
+func (b *broker) Look(_ context.Context, queues ...string) (adapters.Outlook, error) {
+	now, err := b.enter()
+	if err != nil {
+		return adapters.Outlook{}, wrap("look", err)
+	}
+	defer b.mu.Unlock()
+	out := adapters.Outlook{There: make([]bool, len(queues)), Next: time.Hour}
+	for i, name := range queues {
+		q := b.queues[name]
+		if q == nil {
+			continue
+		}
+		q.promote(now)
+		out.There[i] = q.ready > 0
+		if at, ok := q.change(); ok {
+			out.Next = min(out.Next, at.Sub(now))
+		}
+	}
+	return out, nil
+}
+
 // Await implements adapters.Lane.
 func (b *broker) Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error) {
 	now, err := b.enter()

@@ -5,8 +5,8 @@
 // Everything is done by Lua scripts, so a call is one round trip and a settlement is one transaction: acknowledgement, result, records,
 // count and follow-ups are written together or not at all. All keys of a namespace begin with its name in braces, "{stem}:".
 //
-// In a Cluster that would put them on one node. There a namespace is many such stores, each under a tag of its own: "{stem{q:NAME}:" for
-// a queue, "{stem{r:NN}:" for a part of the results, groups and records, "{stem{d:NN}:" for a part of what queues know of each other;
+// In a Cluster that would put them on one node. There a namespace is many such stores, each under a tag of its own: "{stem{q:1f}:" for
+// a part of the queues, "{stem{r:NN}:" for a part of the results, groups and records, "{stem{d:NN}:" for a part of what queues know of each other;
 // adapters.Spread makes one store of them (layout.go, lane.go, shard.go). What is asked of many parts is asked in one round trip to each
 // node. "{stem}:layout" says how a namespace lies.
 //

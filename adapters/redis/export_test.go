@@ -10,3 +10,6 @@ import (
 func OpenInPages(ctx context.Context, url string, opts ...stem.StoreOption) (stem.Store, error) {
 	return open(ctx, url, 1, opts)
 }
+
+// LaneOf names the part of a spread namespace in which a queue lies.
+var LaneOf = laneOf

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/internal/testserver"
 )
 
@@ -289,7 +290,7 @@ func TestWorkGoesOnWhileSlotsMove(t *testing.T) {
 		tags    []string
 	}{
 		"of a namespace on one node": {"&spread=off", []string{"{stem}", "{stem}", "{stem}"}},
-		"of a spread namespace":      {"", []string{"{stem{q:" + queue + "}", "{stem{r:07}", "{stem{d:07}", "{stem{q:" + queue + "}"}},
+		"of a spread namespace":      {"", []string{"{stem{q:" + redis.LaneOf(queue) + "}", "{stem{r:07}", "{stem{d:07}", "{stem{q:" + redis.LaneOf(queue) + "}"}},
 	} {
 		t.Run(name, func(t *testing.T) { moveSlots(t, c.options, c.tags) })
 	}

@@ -55,11 +55,7 @@ func (k keys) key(name string) string { return k.prefix + name }
 // none, so that no two of different namespaces are the same.
 func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{l:" + key + "}" }
 
-// of a queue.
-func (k keys) ready(queue string) string   { return k.prefix + "q:" + queue + ":r" }
-func (k keys) delayed(queue string) string { return k.prefix + "q:" + queue + ":d" }
-func (k keys) leased(queue string) string  { return k.prefix + "q:" + queue + ":l" }
-func (k keys) bell(queue string) string    { return k.prefix + "q:" + queue + ":b" }
+func (k keys) bell(queue string) string { return k.prefix + "q:" + queue + ":b" }
 
 // lanes collects the queues that a script may touch and numbers them from 1.
 type lanes struct {

@@ -2,13 +2,11 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
 
@@ -117,115 +115,13 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 	return b.wrap("adopt", b.replicated(ctx))
 }
 
-// Await implements adapters.Lane. It looks, waits for the bell, and looks again.
+// Look implements adapters.Lane.
+func (b *broker) Look(ctx context.Context, queues ...string) (adapters.Outlook, error) {
+	out := b.rings.Look(ctx, false, []adapters.Ask{{Lane: b, Queues: queues}})[0]
+	return out, b.wrap("look", out.Err)
+}
+
+// Await implements adapters.Lane.
 func (b *broker) Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error) {
-	begun := time.Now()
-	for rang := false; ; rang = true {
-		there, next, err := b.promise(ctx, queues)
-		if err != nil && rang {
-			b.pass(queues)
-		}
-		if err != nil || there {
-			return there, b.wrap("await", err)
-		}
-		left := wait - time.Since(begun)
-		if left <= 0 {
-			return false, nil
-		}
-		if err := b.rest(ctx, queues, min(left, next, bellPatience)); err != nil {
-			return false, b.wrap("await", err)
-		}
-		if ctx.Err() != nil {
-			b.pass(queues)
-			return false, ctx.Err()
-		}
-	}
-}
-
-// rest waits for a ring of one of these queues, for d, or for ctx. Who goes away has itself woken by a key of its own.
-func (b *broker) rest(ctx context.Context, queues []string, d time.Duration) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	own := b.keys.key("waiter:" + stem.NewID())
-	wait := make([]any, 0, len(queues)+3)
-	wait = append(wait, "BZPOPMIN")
-	for _, q := range queues {
-		wait = append(wait, b.keys.bell(q))
-	}
-	wait = append(wait, own, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
-	gone, leave := context.WithCancel(context.Background())
-	defer leave()
-	ended := make(chan error)
-	started := b.start(func() {
-		dismissed := make(chan struct{})
-		wake := context.AfterFunc(gone, func() {
-			defer close(dismissed)
-			b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
-		})
-		bell, err := b.waiting.Do(context.Background(), wait...).Slice()
-		if errors.Is(err, redis.Nil) {
-			err = nil
-		}
-		if !wake() {
-			<-dismissed
-			b.tell("ZREM", own, "r") // if the ring came after another
-		}
-		select {
-		case ended <- err:
-		case <-gone.Done():
-			if len(bell) > 0 && bell[0] != own {
-				b.tell("ZADD", bell[0], 0, "r") // it is for somebody else
-			}
-		}
-	})
-	if !started {
-		return stem.ErrClosed
-	}
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.closing:
-		return stem.ErrClosed
-	}
-}
-
-// promise says whether a claim of queues may find something, else when it may.
-func (b *broker) promise(ctx context.Context, queues []string) (there bool, next time.Duration, err error) {
-	ready := make([]*redis.IntCmd, len(queues))
-	var firsts []*redis.ZSliceCmd
-	now, err := b.readAt(ctx, func(pipe redis.Pipeliner) func() error {
-		for i, q := range queues {
-			ready[i] = pipe.Exists(ctx, b.keys.ready(q))
-			firsts = append(firsts, pipe.ZRangeWithScores(ctx, b.keys.delayed(q), 0, 0), pipe.ZRangeWithScores(ctx, b.keys.leased(q), 0, 0))
-		}
-		return func() error { return nil }
-	})
-	if err != nil {
-		return false, 0, err
-	}
-	next = time.Hour
-	for _, r := range ready {
-		there = there || r.Val() > 0
-	}
-	for _, f := range firsts {
-		for _, z := range f.Val() {
-			left := at(int64(z.Score)).Sub(now)
-			there, next = there || left <= 0, min(next, left)
-		}
-	}
-	return there, next, nil
-}
-
-// pass gives a ring that may have been taken to the next who waits.
-func (b *broker) pass(queues []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	pipe := b.client.Pipeline()
-	for _, q := range queues {
-		pipe.ZAdd(ctx, b.keys.bell(q), redis.Z{Member: "r"})
-	}
-	_, _ = pipe.Exec(ctx) // a ring that is lost costs time, no task
+	return b.rings.Await(ctx, wait, []adapters.Ask{{Lane: b, Queues: queues}})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -11,10 +12,10 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-// Parts of a spread namespace, each under a tag of its own: "stem{q:default", "stem{r:07". A namespace has no brace, so no part of one is
+// Parts of a spread namespace, each under a tag of its own: "stem{q:1f", "stem{r:07". A namespace has no brace, so no part of one is
 // another namespace.
 const (
-	laneTag      = "{q:" // a queue
+	laneTag      = "{q:" // a part of the queues
 	shardTag     = "{r:" // a part of the results, groups and records
 	directoryTag = "{d:" // a part of what lanes know of each other
 )
@@ -24,6 +25,7 @@ func (d *db) spread(info stem.StoreInfo) stem.Store {
 	shards, notes := d.parts(shardTag), d.parts(directoryTag)
 	rest := stem.Store{Broker: &keeper{shards: shards}, Results: &results{d, shards}, Records: &records{d, shards, new(tide)}}
 	s := adapters.Spread(adapters.Spreading{
+		LaneOf: laneOf, Watch: d.rings,
 		Lane: func(name string) stem.Store {
 			l := d.under(d.opts.Namespace + laneTag + name)
 			return stem.Store{Broker: &broker{l}, Results: &results{l, []*db{l}}}
@@ -33,6 +35,17 @@ func (d *db) spread(info stem.StoreInfo) stem.Store {
 	})
 	s.Bus = &bus{d}
 	return s
+}
+
+// laneCount is into how many parts the queues of a spread namespace are cut. A process that works on very many queues waits and looks at so
+// many places at most; and a name of a queue is kept where the queue is, so that it goes with the queue. It never changes.
+const laneCount = 256
+
+// laneOf names the part in which a queue lies.
+func laneOf(queue string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(queue))
+	return fmt.Sprintf("%02x", h.Sum32()%laneCount)
 }
 
 func (d *db) parts(tag string) []*db {
@@ -83,8 +96,9 @@ type layout string
 const (
 	layoutKey           = "layout"
 	layoutField         = "is"
-	spreadLayout layout = "spread" // over all nodes
-	wholeLayout  layout = "whole"  // on one
+	spreadLayout layout = "spread-256" // over all nodes
+	formerLayout layout = "spread"     // over all nodes, each queue by itself
+	wholeLayout  layout = "whole"      // on one
 )
 
 // settleLayout notes how a namespace lies on a Cluster, and refuses one that lies otherwise: it would look empty.
@@ -114,6 +128,8 @@ func (d *db) settleLayout(ctx context.Context, spread bool) error {
 		return err
 	case found == string(want):
 		return nil
+	case found == string(formerLayout):
+		return &layoutError{d.opts.Namespace, "was spread over the nodes of the Cluster by an older version", "work it off with that one"}
 	case spread:
 		return &layoutError{d.opts.Namespace, "lies on one node of the Cluster", "add spread=off to the URL"}
 	}

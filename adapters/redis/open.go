@@ -44,6 +44,7 @@ type conn struct {
 	// encrypted: over TLS; insecure: with any server certificate.
 	encrypted, insecure bool
 	hub                 *hub
+	rings               *rings
 	closed              atomic.Bool
 	closing             chan struct{}  // closed by close
 	starting            sync.Mutex     // held while a goroutine is started, and while closed is set
@@ -78,7 +79,7 @@ func open(ctx context.Context, rawURL string, pageMin int, opts []stem.StoreOpti
 	if c.scripts = plainScripts(); c.sharded {
 		c.scripts = shardedScripts()
 	}
-	c.hub = newHub(c)
+	c.hub, c.rings = newHub(c), newRings(c)
 	d := c.under(o.Namespace)
 	version, err := d.version(ctx)
 	if err != nil {
@@ -125,13 +126,13 @@ func (d *db) version(ctx context.Context) (string, error) {
 }
 
 // start runs fn in a goroutine that close waits for; false: the store is closed.
-func (d *db) start(fn func()) bool {
-	d.starting.Lock()
-	defer d.starting.Unlock()
-	if d.closed.Load() {
+func (c *conn) start(fn func()) bool {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	if c.closed.Load() {
 		return false
 	}
-	d.work.Go(fn)
+	c.work.Go(fn)
 	return true
 }
 
