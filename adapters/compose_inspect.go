@@ -134,6 +134,7 @@ func (b *composedBroker) cancelled(ctx context.Context, ids []string) error {
 // Maintain implements stem.Maintainer for every store there is.
 func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 	var sum stem.Maintained
+	var errs []error // what can not be reached keeps nothing else from being done
 	for _, s := range b.parts() {
 		m, ok := s.Broker.(stem.Maintainer)
 		if !ok {
@@ -142,12 +143,9 @@ func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) 
 		one, err := m.Maintain(ctx)
 		more := sum.More || one.More
 		sum = sum.Add(one)
-		sum.More = more
-		if err != nil {
-			return sum, err
-		}
+		sum.More, errs = more, append(errs, err)
 	}
-	return sum, nil
+	return sum, errors.Join(errs...)
 }
 
 // ReleaseOwner implements stem.Takeover.

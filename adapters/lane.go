@@ -20,10 +20,13 @@ type Lane interface {
 	// Stays reads live tasks whole, nil where there is none.
 	Stays(ctx context.Context, ids ...string) ([]*Stay, error)
 	// Adopt takes tasks that leave another lane, behind what is in Message.Queue and with everything of their state. A stay is adopted
-	// once: its token is remembered, whatever becomes of the task, for as long as a chosen id is. A task that is live here is left as
-	// it is, unless it lives in the stay that Over names: that one ends, claimed or not, and the new one takes its place. What is
-	// remembered of the id itself does not matter.
+	// once: its token is remembered until Forget. A task that is live here is left as it is. What is remembered of the id itself does
+	// not matter.
 	Adopt(ctx context.Context, stays ...Stay) error
+	// Leave ends stays, claimed or not, from which tasks have gone to another lane. A task that lives in another stay is left as it is.
+	Leave(ctx context.Context, stays ...Stay) error
+	// Forget has the tokens of stays that were adopted be remembered only for as long as a chosen id is.
+	Forget(ctx context.Context, tokens ...string) error
 	// Look says what a claim of these queues may find.
 	Look(ctx context.Context, queues ...string) (Outlook, error)
 	// Await waits up to wait for something to come into one of these queues, and says whether anything may have. It claims nothing, and
@@ -57,8 +60,6 @@ type Stay struct {
 	Message stem.Message
 	// Token tells this stay from every other one of the lane, also of the same task, and is the same over all of its claims.
 	Token string
-	// Over is for Adopt: a stay of this task in the lane that adopts it, from which the task has gone already; empty: there is none.
-	Over string
 }
 
 // StayID is the id under which a store may remember a token among the ids it remembers; no task can have it.

@@ -43,8 +43,9 @@ type Spreading struct {
 // An id that was generated needs no entry: nobody else makes the same one, and who repeats a publish repeats it to the same lane. As
 // far as its status is known it is looked for in all lanes.
 //
-// A task that moves to another lane is first adopted there, then leaves the old one. A crash in between repeats the move, and the other
-// lane adopts a stay once, whatever became of the task meanwhile. Follow-ups are published before the task that asks for them leaves.
+// A task that moves to another lane is first adopted there, then leaves the old one. It is noted before where it goes, and for as long as it
+// may still be in the old one: after a crash in between whoever claims it there, or maintains the store, finishes the move, however late,
+// and the other lane adopts a stay once, whatever became of the task meanwhile. Follow-ups are published before the task that asks for them leaves.
 // Results and records follow in the order that Compose has.
 func Spread(s Spreading) stem.Store {
 	b := &spreadBroker{Spreading: s, lanes: map[string]*lane{}, listed: map[string]time.Time{}}

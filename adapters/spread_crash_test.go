@@ -59,12 +59,24 @@ type lane interface {
 	Knows(ctx context.Context, ids ...string) ([]bool, error)
 	Stays(ctx context.Context, ids ...string) ([]*adapters.Stay, error)
 	Adopt(ctx context.Context, stays ...adapters.Stay) error
+	Leave(ctx context.Context, stays ...adapters.Stay) error
+	Forget(ctx context.Context, tokens ...string) error
 	Look(ctx context.Context, queues ...string) (adapters.Outlook, error)
 	Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error)
 }
 
 func (d dyingLane) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 	_, err := call(d.p, func() (struct{}, error) { return struct{}{}, d.lane.Adopt(ctx, stays...) })
+	return err
+}
+
+func (d dyingLane) Leave(ctx context.Context, stays ...adapters.Stay) error {
+	_, err := call(d.p, func() (struct{}, error) { return struct{}{}, d.lane.Leave(ctx, stays...) })
+	return err
+}
+
+func (d dyingLane) Forget(ctx context.Context, tokens ...string) error {
+	_, err := call(d.p, func() (struct{}, error) { return struct{}{}, d.lane.Forget(ctx, tokens...) })
 	return err
 }
 

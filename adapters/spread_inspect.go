@@ -3,6 +3,7 @@ package adapters
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -93,22 +94,25 @@ func (b *spreadBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 		sum.More = more
 		return err
 	})
-	if err != nil {
+	errs := []error{err} // what can not be reached keeps nothing else from being done
+	for _, step := range []func(context.Context) (bool, error){b.sweep, b.mend, b.tidy} {
+		more, err := step(ctx)
+		sum.More, errs = sum.More || more, append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
 		return sum, fmt.Errorf("maintain: %w", err)
 	}
-	more, err := b.sweep(ctx)
-	if err != nil {
-		return sum, fmt.Errorf("maintain: %w", err)
-	}
-	if m, ok := b.Directory.Broker.(stem.Maintainer); ok {
-		expired, err := m.Maintain(ctx)
-		if err != nil {
-			return sum, fmt.Errorf("maintain: %w", err)
-		}
-		more = more || expired.More
-	}
-	sum.More = sum.More || more
 	return sum, nil
+}
+
+// tidy has the directory delete what is past its time.
+func (b *spreadBroker) tidy(ctx context.Context) (more bool, err error) {
+	m, ok := b.Directory.Broker.(stem.Maintainer)
+	if !ok {
+		return false, nil
+	}
+	expired, err := m.Maintain(ctx)
+	return expired.More, err
 }
 
 // sweepSlice is how many chosen ids one call of Maintain looks at.

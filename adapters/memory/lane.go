@@ -57,12 +57,8 @@ func (b *broker) Adopt(_ context.Context, stays ...adapters.Stay) error {
 func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	stay, e := c.entry(adapters.StayID(s.Token)), c.entry(s.Message.ID)
 	again := stay.seenUntil.After(now)
-	c.forget(stay)
-	stay.seenUntil = now.Add(max(c.opts.Dedupe, time.Hour))
-	c.seen.push(stay)
-	if t := e.task; t != nil && !again && token(t) == s.Over {
-		s.Message.State.Epoch = max(s.Message.State.Epoch, t.msg.State.Epoch)
-		c.withdraw(t)
+	if !again {
+		c.remind(stay, now.Add(always))
 	}
 	if again || e.task != nil {
 		c.tidy(e)
@@ -76,6 +72,51 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	c.arrive(t, t.msg.Queue, now)
 	c.reserve(t, now)
 	c.updated(e, now)
+}
+
+// always is how long a stay is remembered that is not forgotten.
+const always = 100 * 365 * 24 * time.Hour
+
+// remind remembers an entry until then.
+func (c *core) remind(e *entry, until time.Time) {
+	c.forget(e)
+	e.seenUntil = until
+	c.seen.push(e)
+}
+
+// Leave implements adapters.Lane.
+func (b *broker) Leave(_ context.Context, stays ...adapters.Stay) error {
+	now, err := b.change()
+	if err != nil {
+		return wrap("leave", err)
+	}
+	defer b.mu.Unlock()
+	for _, s := range stays {
+		e := b.entries[s.Message.ID]
+		if e == nil || e.task == nil || token(e.task) != s.Token {
+			continue
+		}
+		m := e.task.msg
+		b.withdraw(e.task)
+		b.remember(e, &m, now)
+		b.updated(e, now)
+	}
+	return nil
+}
+
+// Forget implements adapters.Lane.
+func (b *broker) Forget(_ context.Context, tokens ...string) error {
+	now, err := b.change()
+	if err != nil {
+		return wrap("forget", err)
+	}
+	defer b.mu.Unlock()
+	for _, t := range tokens {
+		if e := b.entries[adapters.StayID(t)]; e != nil && e.seenUntil.After(now) {
+			b.remind(e, now.Add(max(b.opts.Dedupe, time.Hour)))
+		}
+	}
+	return nil
 }
 
 // token names a stay by the task's arrival.

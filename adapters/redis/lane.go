@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,12 +96,11 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 		return err
 	}
 	for len(stays) > 0 {
-		lanes, args := b.keys.lanes(), []any{max(b.opts.Dedupe, time.Hour).Microseconds()}
+		lanes, args := b.keys.lanes(), []any{always.Microseconds()}
 		n, size := 0, 0
 		for ; n < len(stays) && n < publishMax && size < publishBytes; n++ {
 			m := &stays[n].Message
-			rank, created := splitToken(stays[n].Over)
-			args = append(args, adapters.StayID(stays[n].Token), rank, created, us(m.State.Created), m.State.Redeliveries, m.State.Replays)
+			args = append(args, adapters.StayID(stays[n].Token), us(m.State.Created), m.State.Redeliveries, m.State.Replays)
 			var err error
 			if args, err = appendCall(args, lanes, m); err != nil {
 				return b.wrap("adopt", err)
@@ -113,6 +113,46 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 		stays = stays[n:]
 	}
 	return b.wrap("adopt", b.replicated(ctx))
+}
+
+// always is how long a stay is remembered that is not forgotten: the server's numbers are exact so far.
+const always = 100 * 365 * 24 * time.Hour
+
+// Leave implements adapters.Lane.
+func (b *broker) Leave(ctx context.Context, stays ...adapters.Stay) error {
+	if err := b.mayWrite("leave"); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(stays, settleMax) {
+		lanes, args := b.keys.lanes(), []any{b.opts.Dedupe.Microseconds()}
+		for _, s := range part {
+			rank, created := splitToken(s.Token)
+			args = append(args, s.Message.ID, s.Message.Queue, lanes.number(s.Message.Queue), rank, created)
+		}
+		if err := b.run(ctx, "leave", lanes, args...).Err(); err != nil {
+			return b.wrap("leave", err)
+		}
+	}
+	return nil
+}
+
+// Forget implements adapters.Lane.
+func (b *broker) Forget(ctx context.Context, tokens ...string) error {
+	if err := b.mayWrite("forget"); err != nil {
+		return err
+	}
+	if len(tokens) == 0 {
+		return nil
+	}
+	now, err := b.now(ctx)
+	if err != nil {
+		return b.wrap("forget", err)
+	}
+	members := make([]redis.Z, len(tokens))
+	for i, t := range tokens {
+		members[i] = redis.Z{Member: adapters.StayID(t), Score: float64(now.Add(max(b.opts.Dedupe, time.Hour)).UnixMicro())}
+	}
+	return b.wrap("forget", b.client.ZAddXX(ctx, b.keys.key(seenKey), members...).Err())
 }
 
 // Look implements adapters.Lane.

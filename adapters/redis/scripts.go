@@ -24,7 +24,7 @@ var parts = map[string]string{
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",
 	"records": "counters record", "recordlist": "", "counts": "short state page", "running": "short state page", "leases": "short state page", "after": "short state page", "browse": "short state page",
 	"maintain": "short state counters record end", "prune": "",
-	"adopt": "short state page unpage counters ring arrive end", "level": "", "look": "",
+	"adopt": "short state page counters ring arrive", "leave": "short state page unpage ring end", "level": "", "look": "",
 }
 
 // script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.
