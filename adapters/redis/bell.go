@@ -10,8 +10,9 @@ import (
 	"github.com/stemd/stem"
 )
 
-// bellPatience is how long a claim waits for the bell before it looks by itself, should a ring be lost.
-const bellPatience = time.Second
+// bellPatience is how long a claim waits for the bell at most before it looks by itself: a ring may be lost, or have gone to somebody who had
+// no room for a delayed task that he saw. Who can not wait as long for such a task claims with a shorter wait, behind which it looks too.
+const bellPatience = 3 * time.Second
 
 // rung is how a wait ended: what the claim script returned, nil if it did not run, or why the wait failed.
 type rung struct {
@@ -98,8 +99,11 @@ func (b *broker) giveBack(r rung, call *claimCall) {
 		b.ringAgain(call)
 		return
 	}
-	out, _, err := b.claimed(context.Background(), r.reply, call.owner)
+	out, next, err := b.claimed(context.Background(), r.reply, call.owner)
 	if err != nil || len(out) == 0 {
+		if next < bellPatience { // the next who waits is to know of it
+			b.ringAgain(call)
+		}
 		return
 	}
 	wishes := make([]*wish, len(out))

@@ -27,9 +27,12 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	}
 	call, begun := b.claimCall(c), time.Now()
 	var reply []any
+	var err error
+	if next, ok := b.calm.take(call.lanes.names); ok && c.Wait > 0 && !b.ownClock {
+		reply, err = b.await(ctx, call, min(c.Wait, next, bellPatience))
+	}
 	for {
-		var err error
-		if reply == nil {
+		if reply == nil && err == nil {
 			reply, err = b.run(ctx, "claim", call.lanes, call.args...).Slice()
 		}
 		if err != nil {
@@ -37,8 +40,12 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		}
 		out, next, err := b.claimed(ctx, reply, c.Owner)
 		left := c.Wait - time.Since(begun)
-		if len(out) > 0 || err != nil || left <= 0 {
+		if len(out) > 0 || err != nil {
 			return out, b.wrap("claim", err)
+		}
+		if left <= 0 {
+			b.calm.note(call.lanes.names, next)
+			return nil, nil
 		}
 		if reply, err = b.await(ctx, call, min(left, next, bellPatience)); err != nil {
 			return nil, b.wrap("claim", err)

@@ -33,6 +33,9 @@ type ear struct {
 	ch chan string
 }
 
+// hubCheck is how long a connection may be silent before it is tried.
+const hubCheck = 15 * time.Second
+
 func newHub(c *conn) *hub { return &hub{db: c, topics: map[string]*topic{}} }
 
 // listen subscribes to a channel and returns once the server has confirmed it, so that nothing sent from now on is missed. What does not
@@ -82,7 +85,7 @@ func (h *hub) subscribe(ctx context.Context, channel string) error {
 		h.conn = h.db.client.Subscribe(ctx, channel)
 	}
 	h.done = make(chan struct{})
-	go h.read(h.conn.ChannelWithSubscriptions(redis.WithChannelSize(1000)))
+	go h.read(h.conn.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(hubCheck)))
 	return nil
 }
 

@@ -22,6 +22,7 @@ const closePatience = 2 * time.Second
 type db struct {
 	*conn
 	keys keys
+	calm calm
 }
 
 // under is the part of a namespace that has a tag of its own.

@@ -21,6 +21,8 @@ const (
 	listeners = waiters * 3 / 4
 	// listenPatience is how long one listens before the server is asked anew.
 	listenPatience = 5 * time.Second
+	// emptyFor is how long what was found empty counts as that while its bell is listened to.
+	emptyFor = time.Second
 )
 
 // rings is where this process waits for the queues of a spread namespace: it looks at many parts in one round trip to each node, and
@@ -81,7 +83,7 @@ func (r *rings) Look(ctx context.Context, wait bool, asks []adapters.Ask) []adap
 			o.There[q-1] = true
 		}
 		if !slices.Contains(o.There, true) {
-			r.found(asks[i], now, min(o.Next, bellPatience))
+			r.found(asks[i], now, min(o.Next, emptyFor))
 		}
 	}
 	return out

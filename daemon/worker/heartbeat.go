@@ -68,7 +68,7 @@ func (w *Worker) processes() string {
 	return fmt.Sprint(sum...)
 }
 
-// writeHeartbeat writes what this daemon is and can do, and reads what others can.
+// writeHeartbeat writes what this daemon is and can do, and reads now and then what others can.
 func (w *Worker) writeHeartbeat(ctx context.Context) error {
 	expires := time.Now().Add(3 * w.cfg.Heartbeat)
 	beat, err := json.Marshal(w.heartbeat())
@@ -87,6 +87,9 @@ func (w *Worker) writeHeartbeat(ctx context.Context) error {
 	}
 	if _, err := w.store.Records.Save(ctx, writes...); err != nil {
 		return err
+	}
+	if w.declared.age() < declaredBeats*w.cfg.Heartbeat {
+		return nil
 	}
 	return w.declared.read(ctx, w.store)
 }
@@ -197,10 +200,21 @@ func (w *Worker) manifests() []stem.PluginManifest {
 	return list
 }
 
-// declared is what live daemons declare. It is as old as the last heartbeat.
+// declaredBeats is every how many heartbeats it is read what others can: each daemon reads it of all. A task whose name is new meanwhile
+// is enqueued to the default queue and moved home.
+const declaredBeats = 3
+
+// declared is what live daemons declare. It is a few heartbeats old.
 type declared struct {
 	mu    sync.Mutex
 	tasks map[string]stem.TaskSpec
+	at    time.Time
+}
+
+func (d *declared) age() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.at)
 }
 
 func (d *declared) read(ctx context.Context, store stem.Store) error {
@@ -216,7 +230,7 @@ func (d *declared) read(ctx context.Context, store stem.Store) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.tasks = tasks
+	d.tasks, d.at = tasks, time.Now()
 	return nil
 }
 

@@ -103,6 +103,20 @@ func TestAnUnknownTaskIsParkedUntilSomebodyDeclaresIt(t *testing.T) {
 	})
 }
 
+func TestATaskThatAnotherDaemonParksIsTakenAtOnce(t *testing.T) {
+	virtually(t, func(r *rig) {
+		queues := func(name string) func(*Pool) { return func(p *Pool) { p.Queues = map[string]int{name: 1} } }
+		one := r.start([]Pool{newRunner("job").pool("p", queues("one"))})
+		other := r.start([]Pool{newRunner("later").pool("p", queues("other"))}, func(c *Config) { c.Node = "other" })
+		r.pass(time.Minute + sortWait/3)
+		r.put("a", "later", stem.Queue("one"))
+		r.pass(time.Millisecond)
+		r.state("a", stem.Succeeded)
+		r.stop(one, Warm)
+		r.stop(other, Warm)
+	})
+}
+
 func TestAParkedTaskDiesWhenNobodyDeclaresItForLong(t *testing.T) {
 	virtually(t, func(r *rig) {
 		d := r.start([]Pool{newRunner("job").pool("p")}, func(c *Config) { c.ParkFor = time.Hour })

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stemd/stem"
@@ -10,8 +11,9 @@ import (
 const (
 	// sortBatch is the most tasks sorted in one round trip.
 	sortBatch = 100
-	// lanesEvery is how often the parked lanes of known names are looked at.
-	lanesEvery = time.Second
+	// sortWait is how long a claim of these places waits once all plugins are known: as long as a store may rely on its wake-up. The lanes of
+	// names that are new to a plugin are looked at no later.
+	sortWait = 3 * time.Second
 	// manifestsWithin is how long the default queue waits at start for pools that are slow to say what they handle.
 	manifestsWithin = 10 * time.Second
 )
@@ -21,43 +23,33 @@ const (
 func (w *Worker) sortLoop(ctx context.Context) {
 	retry := newBackoff()
 	began := time.Now()
-	var looked time.Time
 	for ctx.Err() == nil {
 		if !w.mayDispatch() {
 			pause(ctx, claimWait, nil)
 			continue
 		}
-		c := stem.Claim{Max: sortBatch}
-		lanes := time.Since(looked) >= lanesEvery
-		if lanes {
-			c.Queues = w.homes.lanes()
-		} else if w.homes.sorts() && (w.allKnown() || time.Since(began) > manifestsWithin) {
-			c.Queues, c.Wait = []stem.QueueLimit{{Queue: stem.DefaultQueue}}, lanesEvery-time.Since(looked)
+		c, known := stem.Claim{Queues: w.homes.lanes(), Max: sortBatch, Wait: sortWait}, w.allKnown()
+		if !known {
+			c.Wait = claimWait
+		}
+		if w.homes.sorts() && (known || time.Since(began) > manifestsWithin) {
+			c.Queues = append(c.Queues, stem.QueueLimit{Queue: stem.DefaultQueue})
 		}
 		if len(c.Queues) == 0 {
-			if lanes {
-				looked = time.Now()
-			}
-			wait := time.NewTimer(lanesEvery - time.Since(looked))
-			select {
-			case <-ctx.Done():
-			case <-wait.C:
-			case <-w.learned:
-				looked = time.Time{}
-			}
-			wait.Stop()
+			pause(ctx, claimWait, w.learned)
 			continue
 		}
 		asked := time.Now()
 		ds, err := w.claim(ctx, c)
+		if errors.Is(err, stem.ErrUnreachable) { // the other parts had nothing
+			pause(ctx, partPause, nil)
+			continue
+		}
 		if err != nil {
 			pause(ctx, retry.NextBackOff(), nil)
 			continue
 		}
 		retry.Reset()
-		if lanes && len(ds) < sortBatch {
-			looked = time.Now()
-		}
 		w.take(nil, ds, asked)
 	}
 }
