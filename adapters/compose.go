@@ -49,6 +49,7 @@ type composed struct {
 	apart                    bool     // results are not in the broker's store
 	ordered                  bool     // something is not
 	begun                    receipts // whose settlement has saved its records and is not through yet
+	leases                   lengths
 	early                    receipts // acknowledged early: what else is refused for that must be refused before anything is written
 }
 

@@ -46,6 +46,7 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 // either had better not run. It holds up no other.
 func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	ds, err := b.broker.Broker.Claim(ctx, c)
+	b.leases.claimed(c, ds)
 	for _, d := range ds {
 		if d.State.AckedEarly {
 			b.early.add(d.Receipt)
@@ -121,5 +122,6 @@ func released(stem.Delivery) stem.Settlement { return stem.Settlement{Kind: stem
 
 // Extend implements stem.Broker.
 func (b *composedBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
+	b.leases.extended(leases)
 	return b.broker.Broker.Extend(ctx, leases...)
 }

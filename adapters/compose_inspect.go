@@ -80,61 +80,10 @@ func (b *composedBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Repl
 	return out, b.mirror(ctx, ids)
 }
 
-// Purge implements stem.Inspector. The broker's store says which of the tasks it held are cancelled now.
-func (b *composedBroker) Purge(ctx context.Context, queue string) (int, error) {
-	i, err := capability[stem.Inspector](b.broker.Broker, "purge")
-	if err != nil {
-		return 0, err
-	}
-	var ids []string
-	for q := (stem.BrowseQuery{Queue: queue, Limit: pageMax}); b.apart; {
-		page, err := i.Browse(ctx, q)
-		if err != nil {
-			return 0, err
-		}
-		for _, s := range page.Items {
-			ids = append(ids, s.ID)
-		}
-		if q.Cursor = page.Next; q.Cursor == "" {
-			break
-		}
-	}
-	n, err := i.Purge(ctx, queue)
-	for part := range slices.Chunk(ids, pageMax) { // also those that were purged before an error
-		if failed := b.cancelled(ctx, part); failed != nil {
-			return n, errors.Join(err, failed)
-		}
-	}
-	return n, err
-}
-
-// cancelled copies what became of purged tasks, and counts it in their groups.
-func (b *composedBroker) cancelled(ctx context.Context, ids []string) error {
-	after, err := b.broker.Results.Load(ctx, ids...)
-	if err != nil {
-		return err
-	}
-	var writes []stem.StatusWrite
-	var tallies []stem.Tally
-	for _, s := range after {
-		if s == nil || s.State != stem.Cancelled {
-			continue
-		}
-		writes = append(writes, stem.StatusWrite{Status: *s})
-		if tally, ok := EndTally(s); ok {
-			tallies = append(tallies, tally)
-		}
-	}
-	if err := b.results.Results.Save(ctx, writes...); err != nil {
-		return err
-	}
-	return b.count(ctx, tallies)
-}
-
 // Maintain implements stem.Maintainer for every store there is.
 func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 	var sum stem.Maintained
-	var errs []error // what can not be reached keeps nothing else from being done
+	errs := []error{b.mendPurges(ctx)} // what can not be reached keeps nothing else from being done
 	for _, s := range b.parts() {
 		m, ok := s.Broker.(stem.Maintainer)
 		if !ok {
@@ -148,13 +97,47 @@ func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) 
 	return sum, errors.Join(errs...)
 }
 
-// ReleaseOwner implements stem.Takeover.
+// ReleaseOwner implements stem.Takeover. What is said of the tasks that it gives back is a help: it is put right when they are claimed.
 func (b *composedBroker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	t, err := capability[stem.Takeover](b.broker.Broker, "release owner")
 	if err != nil {
 		return 0, err
 	}
-	return t.ReleaseOwner(ctx, owner)
+	var held []string
+	if b.apart {
+		held, _ = b.heldBy(ctx, owner)
+	}
+	n, err := t.ReleaseOwner(ctx, owner)
+	for part := range slices.Chunk(held, pageMax) {
+		afterwards(ctx, func(ctx context.Context) { _ = b.mirror(ctx, part) })
+	}
+	return n, err
+}
+
+// heldBy finds the tasks that an owner holds. One whose lease is over long since may be missed.
+func (b *composedBroker) heldBy(ctx context.Context, owner string) (ids []string, err error) {
+	i, err := capability[stem.Inspector](b.broker.Broker, "browse")
+	if err != nil {
+		return nil, err
+	}
+	counts, err := i.Queues(ctx)
+	for _, q := range counts {
+		// The running ones come first, and those whose lease has ended stand before what came later.
+		page := stem.BrowsePage{Next: "first"}
+		for seen := 0; err == nil && page.Next != "" && seen <= q.Running; seen += len(page.Items) {
+			query := stem.BrowseQuery{Queue: q.Queue, Limit: pageMax}
+			if seen > 0 {
+				query.Cursor = page.Next
+			}
+			page, err = i.Browse(ctx, query)
+			for _, s := range page.Items {
+				if s.State == stem.Running && s.Worker == node(owner) {
+					ids = append(ids, s.ID)
+				}
+			}
+		}
+	}
+	return ids, err
 }
 
 // Take implements stem.Limiter.

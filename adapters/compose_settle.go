@@ -68,7 +68,7 @@ func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlemen
 	var leases []stem.Lease
 	for i, s := range settlements {
 		if errs[i] == nil && (len(s.Save) > 0 || b.apart && (s.Result != nil || s.Tally != nil) || b.tooEarly(s)) {
-			leases = append(leases, stem.Lease{Receipt: s.Receipt, For: stem.DefaultLease})
+			leases = append(leases, stem.Lease{Receipt: s.Receipt, For: b.leases.of(s.Receipt)})
 		}
 	}
 	if len(leases) == 0 {
@@ -247,6 +247,7 @@ func (b *composedBroker) acknowledge(ctx context.Context, settlements []stem.Set
 			b.early.add(s.Receipt)
 		} else {
 			b.early.remove(s.Receipt)
+			b.leases.note(s.Receipt, 0)
 		}
 		for _, m := range s.Then {
 			changed = append(changed, m.ID)

@@ -27,6 +27,8 @@ type Lane interface {
 	Leave(ctx context.Context, stays ...Stay) error
 	// Forget has the tokens of stays that were adopted be remembered only for as long as a chosen id is.
 	Forget(ctx context.Context, tokens ...string) error
+	// Outdate deletes the dead letters of these ids that are of an earlier epoch than those given.
+	Outdate(ctx context.Context, ids []string, epochs []stem.Epoch) error
 	// Look says what a claim of these queues may find.
 	Look(ctx context.Context, queues ...string) (Outlook, error)
 	// Await waits up to wait for something to come into one of these queues, and says whether anything may have. It claims nothing, and

@@ -68,6 +68,7 @@ type spreadBroker struct {
 	Spreading
 	directory directory
 	hints     hints
+	leases    lengths
 
 	mu     sync.Mutex
 	lanes  map[string]*lane

@@ -209,6 +209,7 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, p *plan, v *view,
 		return nil, false, fmt.Errorf("claim: move on what was to move: %w", err)
 	}
 	b.claimed(ctx, here)
+	b.leases.claimed(c, here)
 	return here, len(here) < len(out), nil
 }
 
@@ -227,6 +228,7 @@ func (b *spreadBroker) claimed(ctx context.Context, ds []stem.Delivery) {
 
 // Extend implements stem.Broker.
 func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {
+	b.leases.extended(leases)
 	claims := make([]held, len(leases))
 	var lanes byLane
 	for i, l := range leases {

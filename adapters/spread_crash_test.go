@@ -61,6 +61,7 @@ type lane interface {
 	Adopt(ctx context.Context, stays ...adapters.Stay) error
 	Leave(ctx context.Context, stays ...adapters.Stay) error
 	Forget(ctx context.Context, tokens ...string) error
+	Outdate(ctx context.Context, ids []string, epochs []stem.Epoch) error
 	Look(ctx context.Context, queues ...string) (adapters.Outlook, error)
 	Await(ctx context.Context, wait time.Duration, queues ...string) (bool, error)
 }
@@ -78,6 +79,10 @@ func (d dyingLane) Leave(ctx context.Context, stays ...adapters.Stay) error {
 func (d dyingLane) Forget(ctx context.Context, tokens ...string) error {
 	_, err := call(d.p, func() (struct{}, error) { return struct{}{}, d.lane.Forget(ctx, tokens...) })
 	return err
+}
+
+func (d dyingLane) Purge(ctx context.Context, queue string) (int, error) {
+	return call(d.p, func() (int, error) { return d.lane.Purge(ctx, queue) })
 }
 
 func (d dyingLane) Replay(ctx context.Context, r stem.Replay) ([]stem.Replayed, error) {

@@ -175,25 +175,24 @@ func (b *spreadBroker) lanesOf(ctx context.Context, queue string) ([]*lane, erro
 	return []*lane{l}, err
 }
 
-// forgetLetters deletes the letters that tasks which have just died had in other lanes: each id has one, the latest.
-func (b *spreadBroker) forgetLetters(ctx context.Context, ids []string, died *byLane) {
-	if len(ids) == 0 {
+// forgetLetters deletes the letters that tasks which have just died had in other lanes: each id has one, the latest. died are the claims
+// that ended so.
+func (b *spreadBroker) forgetLetters(ctx context.Context, died []held) {
+	if len(died) == 0 {
 		return
 	}
 	_ = b.everywhere(ctx, func(l *lane) error { // one that stays is shown beside the later one, until it expires
-		var others []string
-		for name, at := range died.at {
-			for _, i := range at {
-				if name != l.name {
-					others = append(others, ids[i])
-				}
+		var ids []string
+		var epochs []stem.Epoch
+		for _, h := range died {
+			if h.lane != l.name {
+				ids, epochs = append(ids, h.ID), append(epochs, h.Epoch)
 			}
 		}
-		if len(others) == 0 {
+		if len(ids) == 0 {
 			return nil
 		}
-		_, err := l.PurgeDeadLetters(ctx, stem.DeadLetterQuery{IDs: others})
-		return err
+		return l.Outdate(ctx, ids, epochs)
 	})
 }
 

@@ -128,3 +128,12 @@ func (r *spreadResults) Load(ctx context.Context, ids ...string) ([]*stem.Status
 	}
 	return out, nil
 }
+
+// Of gives the results of a queue's lane.
+func (r *spreadResults) Of(queue string) (stem.Results, error) {
+	l, err := r.b.lane(r.b.laneOf(queue))
+	if err != nil {
+		return nil, err
+	}
+	return l.results, nil
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/stemd/stem"
 )
@@ -145,9 +144,6 @@ func (b *spreadBroker) intend(ctx context.Context, movings []moving) error {
 	}
 	return err
 }
-
-// memory is how long is remembered what must not happen twice.
-func (b *spreadBroker) memory() time.Duration { return max(b.Options.Dedupe, time.Hour) }
 
 // relocate brings tasks to the lanes they move to, and then what the directory says of them.
 func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {

@@ -75,7 +75,7 @@ func (b *spreadBroker) secure(ctx context.Context, ends []*ending) error {
 	var leases []stem.Lease
 	for _, e := range ends {
 		if e.err == nil && (len(e.Then) > 0 || e.Kind == stem.Move || e.Kind == stem.Park || e.claim.unique.Key != "" && (e.Kind == stem.Retry || e.Kind == stem.Hold)) {
-			leases = append(leases, stem.Lease{Receipt: e.claim.outside(), For: stem.DefaultLease})
+			leases = append(leases, stem.Lease{Receipt: e.claim.outside(), For: b.leases.of(e.claim.outside())})
 		}
 	}
 	if len(leases) == 0 {
@@ -167,19 +167,20 @@ func (b *spreadBroker) leave(ctx context.Context, ends []*ending) {
 // settled looks after what the settlements were about beyond their lanes.
 func (b *spreadBroker) settled(ctx context.Context, ends []*ending) {
 	var over []stake
-	var dead byLane
-	var ids []string
+	var died []held
 	for _, e := range ends {
 		if e.err != nil {
 			continue
+		}
+		if e.Kind != stem.AckEarly {
+			b.leases.note(e.claim.outside(), 0)
 		}
 		switch lane := e.claim.lane; {
 		case e.target != "":
 			b.hints.set(e.claim.ID, e.target)
 			continue
 		case e.Kind == stem.Dead && !e.claim.generated:
-			dead.add(lane, len(ids))
-			ids = append(ids, e.claim.ID)
+			died = append(died, e.claim)
 		case e.Kind != stem.Done && e.Kind != stem.Dead:
 			b.hints.set(e.claim.ID, lane)
 		}
@@ -190,5 +191,5 @@ func (b *spreadBroker) settled(ctx context.Context, ends []*ending) {
 	if len(over) > 0 {
 		b.release(ctx, over)
 	}
-	b.forgetLetters(ctx, ids, &dead)
+	b.forgetLetters(ctx, died)
 }

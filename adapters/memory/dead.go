@@ -142,3 +142,18 @@ func (b *broker) PurgeDeadLetters(_ context.Context, q stem.DeadLetterQuery) (in
 	}
 	return len(found), nil
 }
+
+// Outdate implements adapters.Lane.
+func (b *broker) Outdate(_ context.Context, ids []string, epochs []stem.Epoch) error {
+	if _, err := b.change(); err != nil {
+		return wrap("outdate", err)
+	}
+	defer b.mu.Unlock()
+	for i, id := range ids {
+		if e := b.entries[id]; e != nil && e.letter != nil && e.letter.Message.State.Epoch < epochs[i] {
+			b.unbury(e.letter)
+			b.tidy(e)
+		}
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
 
@@ -153,6 +154,27 @@ func (b *broker) Forget(ctx context.Context, tokens ...string) error {
 		members[i] = redis.Z{Member: adapters.StayID(t), Score: float64(now.Add(max(b.opts.Dedupe, time.Hour)).UnixMicro())}
 	}
 	return b.wrap("forget", b.client.ZAddXX(ctx, b.keys.key(seenKey), members...).Err())
+}
+
+// Outdate implements adapters.Lane.
+func (b *broker) Outdate(ctx context.Context, ids []string, epochs []stem.Epoch) error {
+	if err := b.mayWrite("outdate"); err != nil {
+		return err
+	}
+	found, err := b.lettersOf(ctx, ids)
+	if err != nil {
+		return b.wrap("outdate", err)
+	}
+	var old []any
+	for _, l := range found {
+		if l.Message.State.Epoch < epochs[slices.Index(ids, l.Message.ID)] {
+			old = append(old, l.Message.ID, l.serial)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	return b.wrap("outdate", b.run(ctx, "purgedead", b.keys.lanes(), old...).Err())
 }
 
 // Look implements adapters.Lane.
