@@ -30,11 +30,11 @@ func enqueueTask(ctx context.Context, store stem.Store, task string, n, size int
 	client := stem.NewClient(store)
 	ids := make([]string, 0, n)
 	opts = append(opts, stem.Queue(queue))
-	calls := make([]stem.Call, 0, bulk)
+	calls, args := make([]stem.Call, 0, bulk), body(size)
 	for len(ids) < n {
 		calls = calls[:0]
 		for range min(bulk, n-len(ids)) {
-			calls = append(calls, stem.Call{Name: task, Args: body(size), Options: opts})
+			calls = append(calls, stem.Call{Name: task, Args: args, Options: opts})
 		}
 		results, err := client.EnqueueMany(ctx, calls...)
 		if err != nil {

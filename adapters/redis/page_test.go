@@ -196,3 +196,36 @@ func TestAResultThatIsKeptLongerThanThoseSavedWithItIsStillListed(t *testing.T) 
 		}
 	}
 }
+
+// What waits in pages is purged page by page, and what does not with it.
+func TestAQueueIsPurgedOfWhatWasPublishedTogetherAndOfTheRest(t *testing.T) {
+	store := fresh(servers.Redis(t).URL())(t)
+	ids := book(t, store, 700, nil)
+	first := claim(t, store, 50)
+	settle(t, store, func(int) stem.Settlement { return stem.Settlement{Kind: stem.Release} }, first[10:20]...)
+	for _, m := range []stem.Message{message(t, "urgent", stem.Priority(9)), message(t, "later", stem.Delay(time.Hour)), message(t, "alone")} {
+		if _, err := store.Broker.Publish(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := store.Broker.(stem.Inspector).Purge(t.Context(), queue); err != nil || n != 663 {
+		t.Fatalf("%d were purged, of 663, %v", n, err)
+	}
+	if want, got := (stem.QueueCounts{Queue: queue, Running: 40}), counts(t, store); got != want {
+		t.Fatalf("counts %+v, want %+v", got, want)
+	}
+	states := map[stem.TaskState]int{}
+	all, err := store.Results.Load(t.Context(), append(ids, "urgent", "later", "alone")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		states[s.State]++
+	}
+	if states[stem.Cancelled] != 663 || states[stem.Running] != 40 {
+		t.Fatal(states)
+	}
+	if out, err := store.Broker.Publish(t.Context(), message(t, ids[100])); err != nil || out[0].State != stem.Duplicate {
+		t.Fatalf("a chosen id is accepted again soon after: %+v, %v", out, err)
+	}
+}
