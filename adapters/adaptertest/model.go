@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 		m.start()
 		defer m.stop()
 		rt.Repeat(m.actions())
+		m.T = rt
+		m.empty(t)
 	})
 }
 
@@ -69,6 +72,7 @@ type model struct {
 
 	want, got stem.Store // the memory store, and the one under test
 	claims    []claims   // every claim there was, the stale ones too
+	ids       []string   // every task there was
 	versions  map[stem.RecordRef][][2]int64
 }
 
@@ -81,6 +85,7 @@ func (m *model) start() {
 	m.must(err)
 	m.got = m.open(stem.Store{})
 	m.versions = map[stem.RecordRef][][2]int64{}
+	m.ids = slices.Clone(everyID)
 }
 
 func (m *model) stop() {
@@ -98,9 +103,11 @@ func (m *model) must(err error) {
 func (m *model) actions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){
 		"publish":  m.publish,
+		"book":     m.book,
 		"claim":    m.claim,
 		"extend":   m.extend,
 		"settle":   m.settle,
+		"finish":   m.finish,
 		"save":     m.saveResult,
 		"pass":     m.pass,
 		"records":  m.record,
@@ -111,6 +118,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"expire":   m.expire,
 		"maintain": m.maintain,
 		"release":  m.release,
+		"page":     m.page,
 		"":         m.compare,
 	}
 	if m.caps.Sibling != nil {

@@ -82,15 +82,16 @@ var (
 
 // compare looks at everything there is to see.
 func (m *model) compare(*rapid.T) {
-	statuses, here := both(m, func(s stem.Store) ([]*stem.Status, error) { return s.Results.Load(m.ctx, everyID...) })
+	statuses, here := both(m, func(s stem.Store) ([]*stem.Status, error) { return s.Results.Load(m.ctx, m.ids...) })
 	for i := range statuses {
-		m.same("status of "+everyID[i], m.shown(statuses[i]), m.shown(here[i]))
+		m.same("status of "+m.ids[i], m.shown(statuses[i]), m.shown(here[i]))
 	}
 	queries := []stem.StatusQuery{{State: stem.Succeeded}, {State: stem.Failed}, {State: stem.Cancelled}}
 	if !m.caps.Composed {
 		queries = append(queries, stem.StatusQuery{}, stem.StatusQuery{State: stem.Queued}, stem.StatusQuery{State: stem.Running}, stem.StatusQuery{Queue: "q"})
 	}
 	for _, q := range queries {
+		q.Limit = wholePage
 		want, got := both(m, func(s stem.Store) (stem.StatusPage, error) { return s.Results.List(m.ctx, q) })
 		m.same("list of statuses", sorted(statusIDs(want.Items)), sorted(statusIDs(got.Items)))
 	}
@@ -98,12 +99,12 @@ func (m *model) compare(*rapid.T) {
 	m.same("counts", ageless(counts), ageless(countsHere))
 	for _, queue := range every {
 		want, got := both(m, func(s stem.Store) (stem.BrowsePage, error) {
-			return s.Broker.(stem.Inspector).Browse(m.ctx, stem.BrowseQuery{Queue: queue})
+			return s.Broker.(stem.Inspector).Browse(m.ctx, stem.BrowseQuery{Queue: queue, Limit: wholePage})
 		})
 		m.same("order of queue "+queue, statusIDs(want.Items), statusIDs(got.Items))
 	}
 	dead, deadHere := both(m, func(s stem.Store) (stem.DeadLetterPage, error) {
-		return s.Broker.(stem.Inspector).DeadLetters(m.ctx, stem.DeadLetterQuery{})
+		return s.Broker.(stem.Inspector).DeadLetters(m.ctx, stem.DeadLetterQuery{Limit: wholePage})
 	})
 	m.same("dead letters", buried(dead.Items), buried(deadHere.Items))
 	for _, q := range []stem.RecordQuery{{Kind: "k"}, {Kind: "k", DueBefore: m.clock.Now()}} {

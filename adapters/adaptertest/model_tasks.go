@@ -12,9 +12,9 @@ func (m *model) publish(t *rapid.T) {
 }
 
 func (m *model) claim(t *rapid.T) {
-	c := stem.Claim{Max: rapid.IntRange(0, 4).Draw(t, "max"), Owner: drawOwner.Draw(t, "owner"), Lease: drawSpan.Draw(t, "lease")}
+	c := stem.Claim{Max: rapid.SampledFrom([]int{0, 1, 2, 3, 4, 10, 40}).Draw(t, "max"), Owner: drawOwner.Draw(t, "owner"), Lease: drawSpan.Draw(t, "lease")}
 	for _, q := range rapid.SampledFrom([][]string{{"q"}, {"r"}, {"q", "r"}, {"r", "q"}, {stem.ParkedPrefix + task, "q"}, {callbacks}}).Draw(t, "queues") {
-		c.Queues = append(c.Queues, stem.QueueLimit{Queue: q, Limit: rapid.IntRange(0, 2).Draw(t, "limit")})
+		c.Queues = append(c.Queues, stem.QueueLimit{Queue: q, Limit: rapid.SampledFrom([]int{0, 1, 2, 9}).Draw(t, "limit")})
 	}
 	want, got := both(m, func(s stem.Store) ([]stem.Delivery, error) { return s.Broker.Claim(m.ctx, c) })
 	m.same("number of tasks claimed", len(want), len(got))
@@ -75,6 +75,11 @@ func (m *model) settle(t *rapid.T) {
 		w, g := m.settlement(t, c)
 		want, got = append(want, w), append(got, g)
 	}
+	m.settleBoth(want, got)
+}
+
+// settleBoth settles the same claims in both stores.
+func (m *model) settleBoth(want, got []stem.Settlement) {
 	if m.caps.Composed { // they renew the lease first, as also a settlement that is then refused shows
 		m.renew(m.want, want)
 		m.renew(m.got, got)

@@ -44,6 +44,9 @@ type Capabilities struct {
 	// Sibling opens another handle on the storage of a store that Open gave, as another process would, perhaps with other
 	// options; nil: the storage belongs to the handle. Run closes the sibling.
 	Sibling func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store
+	// Leftovers names what the storage of a store holds, but for what is there as soon as it was used and does not grow. Model asks when all
+	// has ended and expired; nil: it does not ask.
+	Leftovers func(t *testing.T, of stem.Store) []string
 }
 
 // a testCase is one rule.

@@ -249,5 +249,6 @@ func (r *results) after(ctx context.Context, last seat, n int) ([]seat, error) {
 		}
 	}
 	slices.SortFunc(out, seat.compare)
+	out = slices.Compact(out) // two results of one task may have been saved at one moment
 	return out[:min(len(out), n)], nil
 }

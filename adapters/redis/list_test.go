@@ -125,3 +125,37 @@ func TestDeadLettersWithLargeBodiesComeInParts(t *testing.T) {
 		t.Errorf("%d letters, more %t, %v", len(page.Items), page.More, err)
 	}
 }
+
+// Tasks that were published one by one and together stand among each other, and whatever a part of the list ends with, the next goes on there.
+func TestAQueueIsBrowsedWholeInPartsOfAnyLength(t *testing.T) {
+	store := fresh(servers.Redis(t).URL())(t)
+	var want []string
+	for n := range 4 {
+		var msgs []stem.Message
+		for i := range 1 + 9*(n%2) {
+			msgs = append(msgs, message(t, fmt.Sprintf("task-%d-%d", n, i)))
+			want = append(want, msgs[i].ID)
+		}
+		if _, err := store.Broker.Publish(t.Context(), msgs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for limit := range len(want) {
+		var got []string
+		for q := (stem.BrowseQuery{Queue: queue, Limit: limit + 1}); ; {
+			page, err := store.Broker.(stem.Inspector).Browse(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range page.Items {
+				got = append(got, s.ID)
+			}
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("in parts of %d: %v", limit+1, got)
+		}
+	}
+}

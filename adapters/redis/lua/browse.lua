@@ -70,7 +70,7 @@ local function line(into, rank)
       for k = first - p.base, last do
         if not rank or p.base + k > rank then into[#into + 1] = { p.base + k, (item(p, k)) } end
       end
-    elseif not name then
+    elseif not name and (not rank or first > rank) then
       into[#into + 1] = { first, before[i] }
     end
     if #into - count >= limit then return end
