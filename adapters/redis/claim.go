@@ -86,9 +86,6 @@ func (d *db) claimed(ctx context.Context, reply []any, owner string) (out []stem
 	if wait >= 0 {
 		next = time.Duration(wait) * time.Microsecond
 	}
-	if lost > 0 && len(reply) == claimHead {
-		return nil, 0, fmt.Errorf("%w: %d tasks had lost their message: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, lost)
-	}
 	var leaves []leaf
 	for _, v := range reply[claimHead:] {
 		if v, ok := v.([]any); ok {
@@ -103,8 +100,16 @@ func (d *db) claimed(ctx context.Context, reply []any, owner string) (out []stem
 		if pages, err = d.read(ctx, leaves); err != nil {
 			return nil, 0, err
 		}
+		for _, l := range leaves {
+			if _, ok := pages[l.sheet]; !ok {
+				lost += int64(l.n)
+			}
+		}
 	}
 	out, err = decodeClaimed(reply, owner, leaves, pages)
+	if err == nil && lost > 0 && len(out) == 0 {
+		err = fmt.Errorf("%w: %d tasks had lost their message: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, lost)
+	}
 	return out, next, err
 }
 
@@ -124,8 +129,10 @@ func decodeClaimed(reply []any, owner string, leaves []leaf, pages map[sheet]str
 		updated := now
 		switch value := reply[i].(type) {
 		case []any:
-			if out, err = leaves[0].deliveries(out, pages[leaves[0].sheet], d, now); err != nil {
-				return nil, err
+			if page, ok := pages[leaves[0].sheet]; ok {
+				if out, err = leaves[0].deliveries(out, page, d, now); err != nil {
+					return nil, err
+				}
 			}
 			leaves = leaves[1:]
 			i++

@@ -3,7 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/stemd/stem"
@@ -28,7 +28,7 @@ func (d *db) leafOf(value []any) leaf {
 	return leaf{sheet{d.keys.key(pagesKey), n(0), n(4)}, int(n(1)), int(n(2)), int(n(5)), byte(n(3))}
 }
 
-// read gives the pages of these leaves.
+// read gives the pages of these leaves, but for those that the server has lost.
 func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) {
 	out := make(map[sheet]string, len(leaves))
 	var missing []leaf
@@ -38,7 +38,7 @@ func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) 
 			out[l.sheet] = value
 		} else if _, asked := out[l.sheet]; !asked {
 			out[l.sheet] = ""
-			missing, names = append(missing, l), append(names, fmt.Sprint(l.name))
+			missing, names = append(missing, l), append(names, strconv.FormatInt(l.name, 10))
 		}
 	}
 	if len(names) > 0 {
@@ -48,14 +48,13 @@ func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) 
 		}
 		for i, l := range missing {
 			value, ok := values[i].(string)
-			if !ok || len(value) < 4*l.of {
-				return nil, fmt.Errorf("%w: %d tasks had lost their messages: does the server evict keys (maxmemory-policy)?", stem.ErrCorrupt, l.n)
+			if delete(out, l.sheet); ok && l.end(value, l.of) == len(value) {
+				out[l.sheet] = value
 			}
-			out[l.sheet] = value
 		}
 	}
 	for _, l := range leaves {
-		if l.from+l.n < l.of {
+		if _, ok := out[l.sheet]; ok && l.from+l.n < l.of {
 			d.shelf.keep(l.sheet, out[l.sheet])
 		} else {
 			d.shelf.drop(l.sheet)
@@ -64,16 +63,21 @@ func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) 
 	return out, nil
 }
 
+// end is where the first n messages of its page end; -1: the page is shorter than it says.
+func (l leaf) end(page string, n int) int {
+	switch {
+	case n == 0:
+		return 4 * l.of
+	case len(page) < 4*n:
+		return -1
+	}
+	return 4*l.of + int(order.Uint32([]byte(page[4*(n-1):4*n])))
+}
+
 // deliveries appends the tasks of a leaf; d has what is the same for all of them.
 func (l leaf) deliveries(out []stem.Delivery, page string, d stem.Delivery, now int64) ([]stem.Delivery, error) {
 	p := place{claimed: now, page: l.name, claim: l.claim, index: byte(l.from)}
-	end := func(n int) int { // of the first n messages
-		if n == 0 {
-			return 4 * l.of
-		}
-		return 4*l.of + int(order.Uint32([]byte(page[4*(n-1):4*n])))
-	}
-	first, last := end(l.from), end(l.from+l.n)
+	first, last := l.end(page, l.from), l.end(page, l.from+l.n)
 	if first > last || last > len(page) {
 		return nil, errShort
 	}

@@ -142,6 +142,45 @@ func TestTasksPublishedTogetherStayInOrderWhateverHappensToSomeOfThem(t *testing
 	}
 }
 
+func TestMessagesKeepTheirOrderThoughSomethingIsKnownOfSomeOfThem(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	store := fresh(servers.Redis(t).URL())(t, func(o *stem.StoreOptions) { o.Now = func() time.Time { return now } })
+	for _, id := range []string{"task-0003", "task-0005"} {
+		if _, err := store.Broker.Publish(t.Context(), message(t, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := claim(t, store, 1) // its id is forgotten before its result is
+	settle(t, store, func(int) stem.Settlement {
+		s := done(ended[0])
+		s.Result.TTL = 1000 * time.Hour
+		return s
+	}, ended...)
+	now = now.Add(999 * time.Hour)
+
+	var msgs []stem.Message
+	var want []string
+	for i := range 700 {
+		msgs = append(msgs, message(t, fmt.Sprintf("task-%04d", i)))
+		if i != 5 {
+			want = append(want, msgs[i].ID)
+		}
+	}
+	out, err := store.Broker.Publish(t.Context(), msgs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range out {
+		if duplicate := i == 5; p.ID != msgs[i].ID || (p.State == stem.Duplicate) != duplicate {
+			t.Fatalf("%d: %+v", i, p)
+		}
+	}
+	got := idsOf(append(claim(t, store, 500), claim(t, store, 500)...))
+	if want := slices.Insert(want, 0, "task-0005"); !slices.Equal(got, want) {
+		t.Fatalf("claimed %v", got)
+	}
+}
+
 // A task is looked for in its page by its id, which may also stand in the messages of others, written just as it is before its own.
 func TestATaskIsFoundAmongMessagesThatContainItsID(t *testing.T) {
 	store := fresh(servers.Redis(t).URL())(t)

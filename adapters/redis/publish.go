@@ -84,6 +84,12 @@ func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out
 		return err
 	}
 	for _, c := range calls {
+		if c.script == "bulk" {
+			if err := c.stands(out); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.script != "publish" {
 			known, err := c.cmd.Int64Slice()
 			if err != nil {
@@ -115,6 +121,19 @@ func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out
 				out[n].State, out[n].ID = stem.Duplicate, stand[i]
 			}
 		}
+	}
+	return nil
+}
+
+// stands notes what lua/bulk.lua answers.
+func (c *call) stands(out []stem.Published) error {
+	known, err := c.cmd.Slice()
+	if err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(known); i += 2 {
+		p := &out[c.msgs[known[i].(int64)-1]]
+		p.State, p.ID = stem.Duplicate, known[i+1].(string)
 	}
 	return nil
 }

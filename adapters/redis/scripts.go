@@ -16,10 +16,10 @@ var sources embed.FS
 
 // parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"enqueue": "ring", "bulk": "short state page ring", "publish": "short state counters ring arrive",
+	"enqueue": "ring", "bulk": "short state page counters ring arrive", "publish": "short state page counters ring arrive",
 	"claim": "vacant short state page unpage counters ring", "extend": "short state page unpage ring", "release": "short state page unpage ring",
 	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
-	"replay": "short state counters ring arrive end", "letters": "", "purgedead": "short state end",
+	"replay": "short state page counters ring arrive end", "letters": "", "purgedead": "short state end",
 	"save": "short state page unpage ring lapse result", "load": "short state page", "stays": "short state page", "waiting": "short state page",
 	"leaves": "short state page", "cancelpage": "short state page unpage counters ring lapse batch", "expire": "group",
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",

@@ -6,7 +6,7 @@ for i = 3, #ARGV, 6 do
   local token, created, redeliveries, replays, id, given = unpack(ARGV, i, i + 5)
   local again = tonumber(call('ZSCORE', SEEN, token) or 0) > NOW
   if not again then call('ZADD', SEEN, int(NOW + remember), token) end
-  if not again and call('HEXISTS', BODIES, id) == 0 then
+  if not again and not live(id) then
     local _, floor = unpk(GIVEN, given)
     call('ZREM', SEEN, id)
     insert(id, given, rise(max(floor, forget(id))), { created = tonumber(created), replays = tonumber(replays) })

@@ -29,7 +29,8 @@ while true do
     if found[i + 1] ~= score and later >= limit then return out end
     score = found[i + 1]
     if first == 1 then
-      local p = opened((part(member)))
+      local name = part(member)
+      local p = name and opened(name)
       for n = 0, p and p.n - 1 or -1 do
         local id = markOf(p, n) ~= 255 and item(p, n)
         if id and not (has(p.flags, SAVED) and call('ZSCORE', RECENT, id)) then emit(id) end

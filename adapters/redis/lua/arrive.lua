@@ -35,9 +35,18 @@ local function insert(id, given, epoch, past)
   tell({ id })
 end
 
+-- live says whether there is a task of this id. What is left of one whose page is lost is none.
+local function live(id)
+  local n = call('HSTRLEN', BODIES, id)
+  if n == 0 then return false end
+  if n >= 24 or paged(id, call('HGET', BODIES, id)) then return true end
+  call('HDEL', BODIES, id)
+  return false
+end
+
 -- publish accepts a message unless its id is live or remembered or its key is taken; it returns the id that stands for it.
 local function publish(id, given)
-  if call('HEXISTS', BODIES, id) == 1 or tonumber(call('ZSCORE', SEEN, id) or 0) > NOW then return id end
+  if live(id) or tonumber(call('ZSCORE', SEEN, id) or 0) > NOW then return id end
   local _, floor, _, flags, _, _, n, p = unpk(GIVEN, given)
   if has(flags, UNIQUE) then
     local by = holder((uniqueOf(sub(given, p, p + n - 1))))

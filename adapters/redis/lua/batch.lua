@@ -19,8 +19,11 @@ local function writeBatches()
       call('ZADD', RECENT, unpack(recent))
       lapse(till, ids)
     else
-      local name = '\2' .. int(call('HINCRBY', META, 'batch', 1))
-      call('HSET', BATCHES, name, pack('<d', NOW) .. cmsgpack.pack(ids))
+      local name, value = '\2' .. int(call('HINCRBY', META, 'batch', 1)), pack('<d', NOW) .. cmsgpack.pack(ids)
+      if call('HSETNX', BATCHES, name, value) == 0 then -- the counter was lost, and goes on far behind
+        name = '\2' .. int(call('HINCRBY', META, 'batch', NOWS))
+        call('HSET', BATCHES, name, value)
+      end
       call('ZADD', RECENT, NOWS, name)
       lapse(till, { name })
     end

@@ -18,25 +18,39 @@ local function begin()
   out[4] = EPOCH
 end
 
+-- lose takes away a claim of a page that the server has lost.
+local function lose(q, member, name, n)
+  local p, k = marked(name), 0
+  for i = 0, p.marks and p.n - 1 or -1 do
+    if markOf(p, i) == n then
+      mark(p, i, i, GONE)
+      k = k + 1
+    end
+  end
+  if k > 0 then without(q, p, n, k) else call('ZREM', leased(q), member) end
+end
+
 -- expire makes claimed tasks ready again; those of a page leave it.
 local function expire(q, over)
   local ids, back, seen = {}, {}, {}
   for _, member in ipairs(over) do
     if #ids >= PROMOTE then break end -- the others at the next claim
     local name, n = part(member)
+    local p = name and opened(name)
     if not name then
       ids[#ids + 1] = member
-    elseif opened(name) then
-      each(opened(name), char(n), function(_, id)
+    elseif p and find(p.marks, char(n), 1, true) then
+      each(p, char(n), function(_, id)
         unpage(q, id, name)
         ids[#ids + 1] = id
       end)
     else
-      call('ZREM', leased(q), member)
+      lose(q, member, name, n)
     end
   end
   for i, s in ipairs(#ids > 0 and call('HMGET', TASKS, unpack(ids)) or {}) do
-    local t = s and open(ids[i], s)
+    local value = not s and call('HGET', BODIES, ids[i])
+    local t = s and open(ids[i], s) or value and arrived(value)
     if t then
       back[#back + 1], back[#back + 2] = int(t.rank), ids[i]
       seen[#seen + 1], seen[#seen + 2] = NOWS, ids[i]
@@ -84,9 +98,12 @@ local function turnTo(q, n, member, rank, name, last)
     lost = lost + n
     call('ZREM', ready(q), member)
     surplus(ready(q), 1 - n)
+    call('HDEL', PAGES, name)
+    call('ZREM', RECENT, partOf(name, 0))
     return n
   end
-  local from, number = rank - p.base, #p.claims + 1
+  local from, number = rank - p.base, 1
+  while p.claims[number] do number = number + 1 end
   n = math.min(n, last - from + 1)
   if from + n > last then
     call('ZREM', ready(q), member)

@@ -1,7 +1,10 @@
 -- Counts queues. ARGV: time, how many. Returns for each: ready, delayed, running, and the age of the oldest of the first ready ones; 0:
 -- there is none.
 local out = {}
-local function tasks(key) return call('ZCARD', key) + (call('HGET', SURPLUS, key) or 0) end
+local function tasks(key)
+  local n = call('ZCARD', key)
+  return n > 0 and max(n, n + (call('HGET', SURPLUS, key) or 0)) or 0
+end
 for q = 1, tonumber(ARGV[2]) do
   local due, ended = call('ZCOUNT', delayed(q), '-inf', NOWS), call('ZRANGEBYSCORE', leased(q), '-inf', NOWS)
   local over = #ended
@@ -19,8 +22,8 @@ for q = 1, tonumber(ARGV[2]) do
   if over > 0 then firsts[#firsts + 1] = ended[1] end
   for _, id in ipairs(firsts) do
     local name = part(id)
-    local t = not name and peek(id) or name and opened(name)
-    if t and (oldest == 0 or t.created < oldest) then oldest = t.created end
+    local t = name and marked(name) or peek(id)
+    if t and t.created and (oldest == 0 or t.created < oldest) then oldest = t.created end
   end
   out[#out + 1] = tasks(ready(q)) + due + over
   out[#out + 1] = call('ZCARD', delayed(q)) - due

@@ -3,9 +3,10 @@
 local slice = tonumber(ARGV[2])
 
 -- Results. One that was saved again, or whose life was changed, is not over though an entry of it is.
-local results = {}
+local results, looked = {}, 0
 local over
 function over(ids, since)
+  looked = looked + #ids
   for n, r in ipairs(call('HMGET', RESULTS, unpack(ids))) do
     if r then
       local _, updated, expires = unpk('<ddd', r)
@@ -22,7 +23,7 @@ function over(ids, since)
     end
   end
 end
-while #results < slice do
+while looked < slice do
   local entry = call('LINDEX', LAPSING, 0)
   if not entry or unpk('<d', entry) > NOW then break end
   call('LPOP', LAPSING)
@@ -48,4 +49,4 @@ if #kept > 0 then
   call('ZREM', KEPT, unpack(kept))
 end
 call('ZREMRANGEBYSCORE', WATCHED, '-inf', NOWS)
-return { #results, #dead, #records, #seen, (#results >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice) and 1 or 0 }
+return { #results, #dead, #records, #seen, (looked >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice) and 1 or 0 }

@@ -4,13 +4,13 @@
 --
 -- A page's value is where each message ends, and for each: id, length, what Go wrote. The server makes a hash of whatever a script reads, byte
 -- by byte, so none reads a page without need. The page's marks are short: when it was published, flags, lane, how many, a byte for each, and
--- the claims: epoch, time, owner. A byte is READY, the number of the claim, or GONE.
+-- the claims that have tasks: number, epoch, time, owner. A byte is READY, the number of the claim, or GONE.
 --
 -- A page of which a status was saved while its tasks were live is flagged, as a plain end does not look for one.
 --
 -- Among the ready tasks a page is a member with the rank of its first ready task, which ends with the number of its last; among the claimed
 -- ones each of its claims is a member. The surplus of either key is how many more tasks than members it has.
-local PAGE, CLAIM = '<dBBH', '<ddHc0'
+local PAGE, CLAIM = '<dBBH', '<BddHc0'
 local READY, GONE, SAVED = '\0', '\255', 128
 local char, byte, rep, find = string.char, string.byte, string.rep, string.find
 
@@ -35,9 +35,9 @@ local function marked(name)
     p.created, p.flags, p.lane, p.n, at = unpk(PAGE, m)
     p.base, p.marks, at = p.lane * LANE + tonumber(name), sub(m, at, at + p.n - 1), at + p.n
     while at <= #m do
-      local epoch, since, owner
-      epoch, since, owner, at = unpk(CLAIM, m, at)
-      p.claims[#p.claims + 1] = { epoch = epoch, since = since, owner = owner }
+      local number, epoch, since, owner
+      number, epoch, since, owner, at = unpk(CLAIM, m, at)
+      p.claims[number] = { epoch = epoch, since = since, owner = owner }
     end
   end
   pages[name] = p

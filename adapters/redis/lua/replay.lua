@@ -7,7 +7,7 @@ for i = 3, #ARGV, 5 do
   local answer = ''
   if not d or unpk('<d', d) ~= tonumber(serial) then
     answer = '?'
-  elseif call('HEXISTS', BODIES, id) == 1 then
+  elseif live(id) then
     answer = '!'
   else
     local _, floor, _, flags, _, _, n, p = unpk(GIVEN, given)

@@ -46,7 +46,7 @@ local function unpage(q, id, page)
     local till = call('ZSCORE', leased(q), partOf(page, m))
     mark(p, i, i, GONE)
     without(q, p, m, 1)
-    call('ZADD', leased(q), till, id)
+    call('ZADD', leased(q), till or NOWS, id)
     t.epoch, t.updated, t.owner = c.epoch, c.since, c.owner
     call('HSET', TASKS, id, shorten(t.epoch, t.updated, has(t.flags, CHOSEN) and CHOSENID or GENERATEDID, t.owner))
   else
@@ -76,7 +76,9 @@ local function turn()
         call('ZREM', RECENT, partOf(name, 0))
       else
         local m = { pack(PAGE, p.created, p.flags, p.lane, p.n), p.marks }
-        for _, c in ipairs(p.claims) do m[#m + 1] = pack(CLAIM, c.epoch, c.since, #c.owner, c.owner) end
+        for number, c in pairs(p.claims) do
+          if find(p.marks, char(number), 1, true) then m[#m + 1] = pack(CLAIM, number, c.epoch, c.since, #c.owner, c.owner) end
+        end
         call('HSET', MARKS, name, table.concat(m))
       end
     end

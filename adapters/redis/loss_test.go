@@ -1,0 +1,195 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+// lossy is a store whose server loses keys, as one does that evicts them.
+type lossy struct {
+	*testing.T
+	store  stem.Store
+	server *testserver.Redis
+	prefix string
+	clock  time.Time
+	ended  map[string]int
+}
+
+func newLossy(t *testing.T) *lossy {
+	l := &lossy{T: t, server: servers.Redis(t), prefix: stem.NewID(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ended: map[string]int{}}
+	l.store = open(t, l.server.URL(), stem.Namespace(l.prefix), func(o *stem.StoreOptions) {
+		o.Now, o.Dedupe = func() time.Time { return l.clock }, -1
+	})
+	l.prefix = "{" + l.prefix + "}:"
+	return l
+}
+
+// publish publishes 40 messages together: two pages, as their bodies are large.
+func (l *lossy) publish(name string) (ids []string, accepted int) {
+	l.Helper()
+	var msgs []stem.Message
+	for i := range 40 {
+		m := message(l, fmt.Sprintf("%s-%02d", name, i))
+		m.Envelope.Body = make([]byte, 600)
+		msgs, ids = append(msgs, m), append(ids, m.ID)
+	}
+	out, err := l.store.Broker.Publish(l.Context(), msgs...)
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, p := range out {
+		if p.State == stem.Accepted {
+			accepted++
+		}
+	}
+	return ids, accepted
+}
+
+// claim claims up to n; that something is lost is said and nothing else.
+func (l *lossy) claim(n int) (ds []stem.Delivery, lost bool) {
+	l.Helper()
+	c := ask(time.Minute)
+	c.Max = n
+	ds, err := l.store.Broker.Claim(l.Context(), c)
+	if err != nil && !errors.Is(err, stem.ErrCorrupt) {
+		l.Fatal(err)
+	}
+	return ds, err != nil
+}
+
+// finish ends claims; leases of what was lost may be lost too.
+func (l *lossy) finish(ds ...stem.Delivery) {
+	l.Helper()
+	for _, d := range ds {
+		errs, err := l.store.Broker.Settle(l.Context(), done(d))
+		if err != nil || errs[0] != nil && !errors.Is(errs[0], stem.ErrLeaseLost) {
+			l.Fatal(err, errs)
+		}
+		if errs[0] == nil {
+			l.ended[d.ID]++
+		}
+	}
+}
+
+// drain ends all that comes, now and when leases are over.
+func (l *lossy) drain() {
+	l.Helper()
+	for range 5 {
+		l.clock = l.clock.Add(2 * time.Minute)
+		for ds, lost := l.claim(100); len(ds) > 0 || lost; ds, lost = l.claim(100) {
+			l.finish(ds...)
+		}
+	}
+}
+
+// counted are the counts of the queue, which are of nothing when it holds nothing.
+func (l *lossy) counted() stem.QueueCounts {
+	l.Helper()
+	q := counts(l.T, l.store)
+	if q.Ready < 0 || q.Delayed < 0 || q.Running < 0 {
+		l.Errorf("counts %+v", q)
+	}
+	return q
+}
+
+// Whatever key a server loses, what is published later is done once, and the same ids can be published again and are done; calls do not fail but to
+// say that something is lost, nothing is counted for ever, and what was done stays done.
+func TestAServerThatLosesOneKeyLosesNothingElse(t *testing.T) {
+	for _, key := range []string{
+		"bodies", "tasks", "pages", "marks", "surplus", "batches", "recent", "results", "lapsing", "lapses", "meta", "queues", "seen",
+		"q:" + queue + ":r", "q:" + queue + ":l", "q:" + queue + ":b",
+	} {
+		t.Run(key, func(t *testing.T) {
+			l := newLossy(t)
+			before, _ := l.publish("before")
+			held, _ := l.claim(15)
+			l.finish(held[:5]...)
+			if lost, err := l.store.Broker.Extend(t.Context(), stem.Lease{Receipt: held[7].Receipt, For: time.Minute}); err != nil || len(lost) > 0 {
+				t.Fatal(lost, err)
+			}
+			if err := l.server.Client.Del(t.Context(), l.prefix+key).Err(); err != nil {
+				t.Fatal(err)
+			}
+			l.finish(held[5])
+			if _, err := l.store.Broker.Extend(t.Context(), stem.Lease{Receipt: held[8].Receipt, For: time.Minute}); err != nil {
+				t.Fatal(err)
+			}
+			after, n := l.publish("after")
+			if n != len(after) {
+				t.Errorf("%d of %d were accepted", n, len(after))
+			}
+			l.counted()
+			for _, browse := range []func() error{
+				func() error { _, err := l.store.Results.List(t.Context(), stem.StatusQuery{}); return err },
+				func() error {
+					_, err := l.store.Broker.(stem.Inspector).Browse(t.Context(), stem.BrowseQuery{Queue: queue})
+					return err
+				},
+				func() error { _, err := l.store.Results.Load(t.Context(), before...); return err },
+			} {
+				if err := browse(); err != nil {
+					t.Error(err)
+				}
+			}
+			l.drain()
+			for _, id := range after {
+				if l.ended[id] != 1 {
+					t.Errorf("%s, which was published later, was done %d times", id, l.ended[id])
+				}
+			}
+			for _, id := range before {
+				if l.ended[id] > 1 {
+					t.Errorf("%s was done %d times", id, l.ended[id])
+				}
+			}
+			if q := l.counted(); q.Ready+q.Running+q.Delayed != 0 {
+				t.Errorf("counted for ever: %+v", q)
+			}
+			if strings.HasSuffix(key, ":r") || strings.HasSuffix(key, ":l") {
+				return // the place of tasks that are still there
+			}
+			if _, n := l.publish("before"); n != len(before) {
+				t.Errorf("%d of %d can be published again", n, len(before))
+			}
+			l.drain()
+			for _, id := range before {
+				if l.ended[id] == 0 {
+					t.Errorf("%s was lost and can not be published again", id)
+				}
+			}
+			if q := l.counted(); q.Ready+q.Running+q.Delayed != 0 {
+				t.Errorf("counted for ever: %+v", q)
+			}
+		})
+	}
+}
+
+// The claim of some tasks whose messages are lost gives the others.
+func TestAPageThatIsLostCostsNoTaskOfAnother(t *testing.T) {
+	l := newLossy(t)
+	ids, _ := l.publish("task")
+	pages, err := l.server.Client.HKeys(t.Context(), l.prefix+"pages").Result()
+	if err != nil || len(pages) != 2 {
+		t.Fatal(pages, err)
+	}
+	slices.Sort(pages)
+	if err := l.server.Client.HDel(t.Context(), l.prefix+"pages", pages[0]).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ds, lost := l.claim(100)
+	if lost || len(ds) == 0 || len(ds) == len(ids) || ds[len(ds)-1].ID != ids[len(ids)-1] {
+		t.Fatalf("claimed %d of %d, lost %t", len(ds), len(ids), lost)
+	}
+	l.finish(ds...)
+	l.drain()
+	if q := l.counted(); q.Ready+q.Running != 0 {
+		t.Errorf("counts %+v", q)
+	}
+}
