@@ -72,11 +72,13 @@ func open(ctx context.Context, rawURL string, pageMin int, opts []stem.StoreOpti
 	if err := t.secure(o.TLS); err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
 	}
+	f := &fuses{}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(), waiting: t.waiter(), closing: make(chan struct{}),
+		pageMin: pageMin, client: t.client(f), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
+	f.c = c
 	if c.scripts = plainScripts(); c.sharded {
 		c.scripts = shardedScripts()
 	}

@@ -164,18 +164,23 @@ func onOff(value string) (bool, error) {
 	return false, errors.New("neither on nor off")
 }
 
-func (t *target) client() redis.UniversalClient { return newClient(t.options, t.cluster) }
+func (t *target) client(f *fuses) redis.UniversalClient {
+	return newClient(t.options, t.cluster, f.client)
+}
 
 // waiter is a client for calls that block at the server.
 func (t *target) waiter() redis.UniversalClient {
 	o := t.options
 	o.PoolSize, o.ReadTimeout, o.ContextTimeoutEnabled = waiters, callTimeout+bellPatience, false
-	return newClient(o, t.cluster)
+	return newClient(o, t.cluster, nil)
 }
 
-func newClient(o redis.UniversalOptions, cluster bool) redis.UniversalClient {
+// newClient makes a client; node makes that of a node of a Cluster, nil: as usual.
+func newClient(o redis.UniversalOptions, cluster bool, node func(*redis.Options) *redis.Client) redis.UniversalClient {
 	if cluster {
-		return redis.NewClusterClient(o.Cluster())
+		c := o.Cluster()
+		c.NewClient = node
+		return redis.NewClusterClient(c)
 	}
 	return redis.NewUniversalClient(&o)
 }

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// silentAfter is how long a call must have waited in vain for its node to count as silent.
+	silentAfter = time.Second
+	// probeEvery is the pause between two questions to a silent node, and probePatience how long its answer may take.
+	probeEvery, probePatience = 200 * time.Millisecond, time.Second
+)
+
+// errSilent refuses a call to a node that has not answered others.
+var errSilent = errors.New("it does not answer")
+
+// fuses make the client of a Cluster refuse calls to a node that is silent, a stopped process or a cut cable, as soon as one has waited for
+// it in vain: all that does not need the node goes on, and what does is not held up by it each time anew. A node that refuses by itself
+// needs no fuse.
+type fuses struct{ c *conn }
+
+// fuse is that of one node.
+type fuse struct {
+	c    *conn
+	node *redis.Client
+
+	mu    sync.Mutex
+	blown bool
+}
+
+// client makes the client of a node. It is called when the first command is on its way.
+func (f *fuses) client(opt *redis.Options) *redis.Client {
+	node := redis.NewClient(opt)
+	node.AddHook(&fuse{c: f.c, node: node})
+	return node
+}
+
+// probing marks the question to a silent node.
+type probing struct{}
+
+// DialHook implements redis.Hook.
+func (f *fuse) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (f *fuse) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := f.guard(ctx, func() error { return next(ctx, cmd) })
+		if errors.Is(err, errSilent) {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (f *fuse) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := f.guard(ctx, func() error { return next(ctx, cmds) })
+		if errors.Is(err, errSilent) {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+// guard makes a call unless the node is silent, and blows when it turns out to be.
+func (f *fuse) guard(ctx context.Context, call func() error) error {
+	if ctx.Value(probing{}) != nil {
+		return call()
+	}
+	f.mu.Lock()
+	blown := f.blown
+	f.mu.Unlock()
+	if blown {
+		return fmt.Errorf("node %s: %w", f.node.Options().Addr, errSilent)
+	}
+	begun := time.Now()
+	err := call()
+	if err != nil && time.Since(begun) >= silentAfter && isTimeout(err) {
+		f.blow()
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+}
+
+// blow refuses calls until the node answers again.
+func (f *fuse) blow() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.blown {
+		return
+	}
+	f.blown = f.c.start(func() {
+		for !f.answers() {
+			select {
+			case <-f.c.closing:
+				return
+			case <-time.After(probeEvery):
+			}
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.blown = false
+	})
+}
+
+// answers says whether the node answers, or is none of the Cluster any more.
+func (f *fuse) answers() bool {
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), probing{}, true), probePatience)
+	defer cancel()
+	err := f.node.Ping(ctx).Err()
+	return err == nil || errors.Is(err, redis.ErrClosed) || !isTimeout(err)
+}
