@@ -168,13 +168,30 @@ func limiterCases() []testCase {
 				}
 			}
 		}},
-		{rule: "a key of the limiter that has rested is deleted", needs: func(c Capabilities) bool { return paced(c) && c.Maintainer }, run: func(r *rig) {
+		{rule: "keys of the limiter that have rested are deleted and counted", needs: func(c Capabilities) bool { return paced(c) && c.Maintainer }, run: func(r *rig) {
+			const n = 1500
+			slow, fast := stem.Rate{Tokens: 1, Per: 2 * time.Hour}, stem.Rate{Tokens: 1, Per: time.Minute}
+			asks := []stem.RateAsk{{Key: "slow", Rate: slow}}
+			for i := range n {
+				asks = append(asks, stem.RateAsk{Key: fmt.Sprint(i), Rate: fast})
+			}
+			r.takeTokens(asks...)
+			for _, deleted := range []int{0, n, 0, 1} {
+				if r.caps.LimitsExpire {
+					deleted = 0
+				}
+				if m := r.maintain(); m != (stem.Maintained{Limits: deleted}) {
+					r.Errorf("at %v Maintain deleted %+v, want %d keys", r.now(), m, deleted)
+				}
+				r.pass(100 * time.Minute)
+			}
+			r.grants(1, 2, "slow", slow)
+			r.grants(1, 2, "0", fast)
+		}},
+		{rule: "deleting what has expired gives a key no token", needs: func(c Capabilities) bool { return paced(c) && c.Maintainer }, run: func(r *rig) {
 			r.grants(1, 9, "a", r.rate(1))
 			r.maintain()
 			r.grants(0, 1, "a", r.rate(1))
-			r.pass(10*r.span + stem.RateSpread)
-			r.maintain()
-			r.grants(1, 2, "a", r.rate(1))
 		}},
 	}
 	return append(needing(limiter, cases), limiterSiblingCases()...)

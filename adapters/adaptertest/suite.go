@@ -38,6 +38,8 @@ type Capabilities struct {
 	Maintainer bool // of the Broker
 	Takeover   bool // of the Broker
 	Limiter    bool // of the Broker
+	// LimitsExpire: keys of the Limiter that have rested go by themselves, and Maintain counts none.
+	LimitsExpire bool
 	// Composed: results are not in the store of the queues. What is said of a live task is then written, and may lag behind; Model
 	// asks only whether it has ended, and does not depend on the order of what happens at one instant in different queues.
 	Composed bool

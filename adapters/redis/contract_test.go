@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 var capabilities = adaptertest.Capabilities{
-	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true,
+	Clock: true, Bus: true, Inspector: true, Maintainer: true, Takeover: true, Limiter: true, LimitsExpire: true,
 	Sibling: func(t *testing.T, of stem.Store, opts ...stem.StoreOption) stem.Store {
 		url, prefix, _ := strings.Cut(of.Info.URL, "#")
 		return apart(t, url, prefix, opts...)
