@@ -16,6 +16,9 @@ func CheckMessage(m stem.Message) error {
 			return &stem.SizeError{What: f.what + " of a task", Size: n, Limit: stem.MaxName}
 		}
 	}
+	if err := checkID(m.ID); err != nil {
+		return err
+	}
 	if m.Priority < 0 || m.Priority > stem.MaxPriority {
 		return &stem.OptionError{Option: "priority", Reason: fmt.Sprintf("is %d, it must be within 0 to %d", m.Priority, stem.MaxPriority)}
 	}
@@ -24,6 +27,26 @@ func CheckMessage(m stem.Message) error {
 	}
 	if n := m.Envelope.Size(); n > stem.MaxMessage {
 		return &stem.SizeError{What: "message of " + m.Name, Size: n, Limit: stem.MaxMessage}
+	}
+	return nil
+}
+
+// checkID refuses ids of tasks with control characters, as those are for names of what stores keep beside tasks.
+func checkID(id string) error {
+	for i := range len(id) {
+		if id[i] < ' ' || id[i] == 0x7f {
+			return &stem.OptionError{Option: "id", Reason: fmt.Sprintf("%q has a control character", id)}
+		}
+	}
+	return nil
+}
+
+// CheckStatuses says why statuses can not be saved, or nil. Every store refuses the same ones.
+func CheckStatuses(writes []stem.StatusWrite) error {
+	for i := range writes {
+		if err := checkID(writes[i].Status.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

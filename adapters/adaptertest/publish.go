@@ -68,7 +68,7 @@ func publishCases() []testCase {
 			large := r.msg("large")
 			large.Envelope.Body = make([]byte, stem.MaxMessage+1)
 			out := r.publish(r.msg("a"), r.msg("no-queue", in("")), r.msg("p10", priority(10)), r.msg("p-1", priority(-1)), large,
-				r.msg(strings.Repeat("i", stem.MaxName+1)), r.msg(""), r.msg("b"))
+				r.msg(strings.Repeat("i", stem.MaxName+1)), r.msg(""), r.msg("\x01a"), r.msg("a\x00"), r.msg("\x02"), r.msg("b"))
 			for i, p := range out {
 				if i == 0 || i == len(out)-1 {
 					if p.State != stem.Accepted {

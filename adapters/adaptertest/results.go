@@ -2,6 +2,7 @@ package adaptertest
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"time"
 
@@ -13,6 +14,17 @@ func resultCases() []testCase {
 		return stem.StatusWrite{Status: stem.Status{ID: id, Name: task, Queue: queue, State: state, Epoch: epoch}}
 	}
 	return []testCase{
+		{rule: "a status of an id with a control character is refused, as no task has one", run: func(r *rig) {
+			err := r.store.Results.Save(r.ctx, stem.StatusWrite{Status: stem.Status{ID: "a", Name: task, State: stem.Succeeded}},
+				stem.StatusWrite{Status: stem.Status{ID: "\x02a", Name: task, State: stem.Succeeded}})
+			var invalid *stem.OptionError
+			if !errors.As(err, &invalid) {
+				r.Errorf("saving gave %v", err)
+			}
+			if got, err := r.store.Results.Load(r.ctx, "a", "\x02a"); err != nil || got[0] != nil || got[1] != nil {
+				r.Errorf("loaded %+v, %v", got, err)
+			}
+		}},
 		{rule: "a status is loaded as it was saved, every field", run: func(r *rig) {
 			at := r.now().UTC().Truncate(time.Millisecond)
 			s := stem.Status{

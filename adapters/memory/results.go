@@ -16,6 +16,9 @@ var _ stem.Results = (*results)(nil)
 
 // Save implements stem.Results.
 func (r *results) Save(_ context.Context, writes ...stem.StatusWrite) error {
+	if err := adapters.CheckStatuses(writes); err != nil {
+		return wrap("save results", err)
+	}
 	now, err := r.change()
 	if err != nil {
 		return wrap("save results", err)

@@ -1,12 +1,14 @@
 package redis_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/internal/testserver"
 )
 
@@ -20,15 +22,32 @@ type faults struct {
 }
 
 // newFaults runs beside the other tests of its kind: each has a server of its own, and waits for it most of the time.
-func newFaults(t *testing.T) *faults {
+func newFaults(t *testing.T) *faults { return newFaultsOf(t, redis.Open) }
+
+func newFaultsOf(t *testing.T, open func(context.Context, string, ...stem.StoreOption) (stem.Store, error)) *faults {
 	t.Parallel()
+	openWith := func(t *testing.T, url string, opts ...stem.StoreOption) stem.Store {
+		store, err := open(t.Context(), url, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
 	server := testserver.NewRedis(t)
 	f := &faults{T: t, proxy: testserver.NewProxy(t, server.Addr), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	now := func(o *stem.StoreOptions) { o.Now = func() time.Time { return f.clock } }
 	// One connection, so that what is counted is what is done.
-	f.store = open(t, "redis://"+f.proxy.Addr+"/0?pool=1", now)
-	f.calm = open(t, server.URL(), now)
+	f.store = openWith(t, "redis://"+f.proxy.Addr+"/0?pool=1", now)
+	f.calm = openWith(t, server.URL(), now)
 	return f
+}
+
+// twice runs a test with tasks that are each by itself, and with such that are in pages.
+func twice(t *testing.T, test func(*testing.T, *faults)) {
+	t.Parallel()
+	t.Run("by themselves", func(t *testing.T) { test(t, newFaults(t)) })
+	t.Run("in pages", func(t *testing.T) { test(t, newFaultsOf(t, redis.OpenInPages)) })
 }
 
 // everywhere has act done again and again, each time with its connection cut at another place: after each byte of its request, and
@@ -122,102 +141,127 @@ func (f *faults) ended(id string) {
 }
 
 func TestAPublishCutAnywhereIsThereOnceWhenItIsRepeated(t *testing.T) {
-	f := newFaults(t)
-	f.everywhere(func(string) {}, func(id string) error { return f.publish(f.store, id) }, func(id string, cut bool) {
-		if cut {
-			if err := f.publish(f.store, id); err != nil {
+	twice(t, func(t *testing.T, f *faults) {
+		f.everywhere(func(string) {}, func(id string) error { return f.publish(f.store, id) }, func(id string, cut bool) {
+			if cut {
+				if err := f.publish(f.store, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.settle(f.calm, done(f.claim(id))); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := f.settle(f.calm, done(f.claim(id))); err != nil {
-			t.Fatal(err)
-		}
-		f.nothing()
+			f.nothing()
+		})
 	})
 }
 
 func TestAClaimCutAnywhereIsDeliveredToSomebodyElseAndOnlyOnce(t *testing.T) {
-	f := newFaults(t)
-	f.everywhere(func(id string) {
-		if err := f.publish(f.calm, id); err != nil {
-			t.Fatal(err)
-		}
-	}, func(id string) error {
-		ds, err := f.store.Broker.Claim(t.Context(), ask(time.Minute))
-		if err != nil {
-			return err
-		}
-		if len(ds) != 1 || ds[0].ID != id {
-			t.Fatalf("claimed %+v, want %s", ds, id)
-		}
-		return f.settle(f.calm, done(ds[0]))
-	}, func(id string, cut bool) {
-		if cut {
-			f.clock = f.clock.Add(2 * time.Minute) // whoever the server gave it to is gone
-			d := f.claim(id)
-			if d.State.Redeliveries > 1 || d.State.Attempt != 0 {
-				t.Fatalf("state %+v", d.State)
-			}
-			if err := f.settle(f.calm, done(d)); err != nil {
+	twice(t, func(t *testing.T, f *faults) {
+		f.everywhere(func(id string) {
+			if err := f.publish(f.calm, id); err != nil {
 				t.Fatal(err)
 			}
-		}
-		f.ended(id)
-		f.nothing()
+		}, func(id string) error {
+			ds, err := f.store.Broker.Claim(t.Context(), ask(time.Minute))
+			if err != nil {
+				return err
+			}
+			if len(ds) != 1 || ds[0].ID != id {
+				t.Fatalf("claimed %+v, want %s", ds, id)
+			}
+			return f.settle(f.calm, done(ds[0]))
+		}, func(id string, cut bool) {
+			if cut {
+				f.clock = f.clock.Add(2 * time.Minute) // whoever the server gave it to is gone
+				d := f.claim(id)
+				if d.State.Redeliveries > 1 || d.State.Attempt != 0 {
+					t.Fatalf("state %+v", d.State)
+				}
+				if err := f.settle(f.calm, done(d)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.ended(id)
+			f.nothing()
+		})
+	})
+}
+
+func TestAPlainEndCutAnywhereIsDoneOnce(t *testing.T) {
+	twice(t, func(t *testing.T, f *faults) {
+		var claimed stem.Delivery
+		f.everywhere(func(id string) {
+			if err := f.publish(f.calm, id); err != nil {
+				t.Fatal(err)
+			}
+			claimed = f.claim(id)
+		}, func(string) error { return f.settle(f.store, done(claimed)) }, func(id string, cut bool) {
+			if cut {
+				err := f.settle(f.store, done(claimed))
+				if err != nil && !strings.Contains(err.Error(), stem.ErrLeaseLost.Error()) {
+					t.Fatal(err)
+				}
+			}
+			f.ended(id)
+			f.nothing()
+		})
 	})
 }
 
 func TestASettlementCutAnywhereIsDoneOnceWithAllThatBelongsToIt(t *testing.T) {
-	f := newFaults(t)
-	var claimed stem.Delivery
-	settlement := func(id string) stem.Settlement {
-		s := done(claimed)
-		s.Then = []stem.Message{message(t, "next-of-"+id)}
-		s.Save = []stem.RecordWrite{{Record: stem.Record{RecordRef: stem.RecordRef{Kind: "k", ID: id}, Body: []byte("b")}, Op: stem.CreateRecord}}
-		return s
-	}
-	f.everywhere(func(id string) {
-		if err := f.publish(f.calm, id); err != nil {
-			t.Fatal(err)
+	twice(t, func(t *testing.T, f *faults) {
+		var claimed stem.Delivery
+		settlement := func(id string) stem.Settlement {
+			s := done(claimed)
+			s.Then = []stem.Message{message(t, "next-of-"+id)}
+			s.Save = []stem.RecordWrite{{Record: stem.Record{RecordRef: stem.RecordRef{Kind: "k", ID: id}, Body: []byte("b")}, Op: stem.CreateRecord}}
+			return s
 		}
-		claimed = f.claim(id)
-	}, func(id string) error { return f.settle(f.store, settlement(id)) }, func(id string, cut bool) {
-		if cut {
-			err := f.settle(f.store, settlement(id))
-			if err != nil && !strings.Contains(err.Error(), stem.ErrLeaseLost.Error()) {
+		f.everywhere(func(id string) {
+			if err := f.publish(f.calm, id); err != nil {
 				t.Fatal(err)
 			}
-		}
-		f.ended(id)
-		if r, err := f.calm.Records.Load(t.Context(), stem.RecordRef{Kind: "k", ID: id}); err != nil || r[0] == nil {
-			t.Fatalf("record %+v, %v", r, err)
-		}
-		if err := f.settle(f.calm, done(f.claim("next-of-"+id))); err != nil {
-			t.Fatal(err)
-		}
-		f.nothing()
+			claimed = f.claim(id)
+		}, func(id string) error { return f.settle(f.store, settlement(id)) }, func(id string, cut bool) {
+			if cut {
+				err := f.settle(f.store, settlement(id))
+				if err != nil && !strings.Contains(err.Error(), stem.ErrLeaseLost.Error()) {
+					t.Fatal(err)
+				}
+			}
+			f.ended(id)
+			if r, err := f.calm.Records.Load(t.Context(), stem.RecordRef{Kind: "k", ID: id}); err != nil || r[0] == nil {
+				t.Fatalf("record %+v, %v", r, err)
+			}
+			if err := f.settle(f.calm, done(f.claim("next-of-"+id))); err != nil {
+				t.Fatal(err)
+			}
+			f.nothing()
+		})
 	})
 }
 
 func TestAnExtensionCutAnywhereKeepsTheClaimValid(t *testing.T) {
-	f := newFaults(t)
-	var claimed stem.Delivery
-	f.everywhere(func(id string) {
-		if err := f.publish(f.calm, id); err != nil {
-			t.Fatal(err)
-		}
-		claimed = f.claim(id)
-	}, func(string) error {
-		lost, err := f.store.Broker.Extend(t.Context(), stem.Lease{Receipt: claimed.Receipt, For: time.Minute})
-		if len(lost) > 0 {
-			t.Fatalf("lost %+v", lost)
-		}
-		return err
-	}, func(id string, _ bool) {
-		if err := f.settle(f.calm, done(claimed)); err != nil {
-			t.Fatal(err)
-		}
-		f.ended(id)
+	twice(t, func(t *testing.T, f *faults) {
+		var claimed stem.Delivery
+		f.everywhere(func(id string) {
+			if err := f.publish(f.calm, id); err != nil {
+				t.Fatal(err)
+			}
+			claimed = f.claim(id)
+		}, func(string) error {
+			lost, err := f.store.Broker.Extend(t.Context(), stem.Lease{Receipt: claimed.Receipt, For: time.Minute})
+			if len(lost) > 0 {
+				t.Fatalf("lost %+v", lost)
+			}
+			return err
+		}, func(id string, _ bool) {
+			if err := f.settle(f.calm, done(claimed)); err != nil {
+				t.Fatal(err)
+			}
+			f.ended(id)
+		})
 	})
 }
 

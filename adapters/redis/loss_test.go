@@ -174,15 +174,7 @@ func TestAServerThatLosesOneKeyLosesNothingElse(t *testing.T) {
 // The claim of some tasks whose messages are lost gives the others.
 func TestAPageThatIsLostCostsNoTaskOfAnother(t *testing.T) {
 	l := newLossy(t)
-	ids, _ := l.publish("task")
-	pages, err := l.server.Client.HKeys(t.Context(), l.prefix+"pages").Result()
-	if err != nil || len(pages) != 2 {
-		t.Fatal(pages, err)
-	}
-	slices.Sort(pages)
-	if err := l.server.Client.HDel(t.Context(), l.prefix+"pages", pages[0]).Err(); err != nil {
-		t.Fatal(err)
-	}
+	ids := l.half()
 	ds, lost := l.claim(100)
 	if lost || len(ds) == 0 || len(ds) == len(ids) || ds[len(ds)-1].ID != ids[len(ids)-1] {
 		t.Fatalf("claimed %d of %d, lost %t", len(ds), len(ids), lost)
@@ -192,4 +184,35 @@ func TestAPageThatIsLostCostsNoTaskOfAnother(t *testing.T) {
 	if q := l.counted(); q.Ready+q.Running != 0 {
 		t.Errorf("counts %+v", q)
 	}
+}
+
+func TestAQueueIsPurgedOfWhatIsNotLost(t *testing.T) {
+	l := newLossy(t)
+	ids := l.half()
+	n, err := l.store.Broker.(stem.Inspector).Purge(t.Context(), queue)
+	if err != nil || n == 0 || n == len(ids) {
+		t.Fatalf("purged %d, %v", n, err)
+	}
+	if s, err := l.store.Results.Load(t.Context(), ids[len(ids)-1]); err != nil || s[0] == nil || s[0].State != stem.Cancelled {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	l.drain()
+	if q := l.counted(); q.Ready+q.Running != 0 {
+		t.Errorf("counts %+v", q)
+	}
+}
+
+// half publishes two pages and has the server lose the first one.
+func (l *lossy) half() (ids []string) {
+	l.Helper()
+	ids, _ = l.publish("task")
+	pages, err := l.server.Client.HKeys(l.Context(), l.prefix+"pages").Result()
+	if err != nil || len(pages) != 2 {
+		l.Fatal(pages, err)
+	}
+	slices.Sort(pages)
+	if err := l.server.Client.HDel(l.Context(), l.prefix+"pages", pages[0]).Err(); err != nil {
+		l.Fatal(err)
+	}
+	return ids
 }

@@ -103,7 +103,11 @@ func (b *broker) cancelPages(ctx context.Context, queue string, leaves []leaf) (
 	}
 	c := &call{lanes: b.keys.lanes(queue), args: []any{b.opts.Dedupe.Microseconds()}}
 	for _, l := range leaves {
-		waiting, err := l.deliveries(nil, pages[l.sheet], stem.Delivery{}, 0)
+		page, ok := pages[l.sheet]
+		if !ok {
+			continue // lost, as who claims it will say
+		}
+		waiting, err := l.deliveries(nil, page, stem.Delivery{}, 0)
 		if err != nil {
 			return 0, err
 		}

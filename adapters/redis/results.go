@@ -28,6 +28,9 @@ func lifeOf(ttl time.Duration) int64 {
 
 // Save implements stem.Results.
 func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {
+	if err := adapters.CheckStatuses(writes); err != nil {
+		return r.wrap("save results", err)
+	}
 	if err := r.mayWrite("save results"); err != nil {
 		return err
 	}

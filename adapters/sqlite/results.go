@@ -20,6 +20,9 @@ var _ stem.Results = (*results)(nil)
 
 // Save implements stem.Results.
 func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {
+	if err := adapters.CheckStatuses(writes); err != nil {
+		return fmt.Errorf("sqlite: save results: %w", err)
+	}
 	return r.write(ctx, "save results", func(tx *tx) error {
 		for i := range writes {
 			s := &writes[i].Status
