@@ -120,7 +120,7 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 		{"no trust root", withTLS.URL(), stem.TLS{}, "STEM_TLS_CA_CERT"},
 		{"another trust root", withTLS.URL(), stem.TLS{CA: certs.StrangerCA}, "STEM_TLS_CA_CERT"},
 		{"no client certificate", withTLS.URL(), stem.TLS{CA: certs.CA}, "STEM_TLS_CLIENT_CERT"},
-		{"TLS where there is none", strings.Replace(plain.URL(), "redis://", "rediss://", 1), stem.TLS{CA: certs.CA}, "or redis://"},
+		{"TLS where there is none", strings.Replace(plain.URL(), "redis://", "rediss://", 1), stem.TLS{CA: certs.CA}, "use its TLS port, or redis://: it answers without TLS"},
 		{"none where there is TLS", strings.Replace(withTLS.URL(), "rediss://", "redis://", 1), stem.TLS{}, "use rediss://"},
 		{"a file that is not there", withTLS.URL(), stem.TLS{CA: "/nonexistent.pem"}, "/nonexistent.pem"},
 		{"nobody there", "redis://127.0.0.1:1", stem.TLS{}, "nobody listens there, is Redis running? dial tcp 127.0.0.1:1: connect: connection refused"},

@@ -84,7 +84,7 @@ func open(ctx context.Context, rawURL string, pageMin int, opts []stem.StoreOpti
 	}
 	c.hub, c.rings = newHub(c), newRings(c)
 	d := c.under(o.Namespace)
-	version, err := d.version(ctx)
+	version, err := d.greet(ctx, t.options.Addrs[0])
 	if err != nil {
 		err = d.wrapOpen(ctx, err)
 	} else if t.cluster {
