@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"net"
 
 	"github.com/stemd/stem"
 )
@@ -13,3 +14,13 @@ func OpenInPages(ctx context.Context, url string, opts ...stem.StoreOption) (ste
 
 // LaneOf names the part of a spread namespace in which a queue lies.
 var LaneOf = laneOf
+
+// OpenThrough is Open of a store that reaches its servers through dial.
+func OpenThrough(ctx context.Context, url string, dial func(ctx context.Context, network, addr string) (net.Conn, error), opts ...stem.StoreOption) (stem.Store, error) {
+	t, err := parse(url)
+	if err != nil {
+		return stem.Store{}, err
+	}
+	t.options.Dialer = dial
+	return t.open(ctx, pageMin, opts)
+}

@@ -62,6 +62,10 @@ func open(ctx context.Context, rawURL string, pageMin int, opts []stem.StoreOpti
 	if err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
 	}
+	return t.open(ctx, pageMin, opts)
+}
+
+func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption) (stem.Store, error) {
 	o := stem.NewStoreOptions(opts...)
 	if err := stem.CheckName("namespace", o.Namespace); err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
