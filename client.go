@@ -54,11 +54,7 @@ func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Opt
 	if err != nil {
 		return nil, fmt.Errorf("enqueue %s: %w", name, err)
 	}
-	var p Published
-	err = retryPublish(ctx, s.publishRetry, func() (err error) {
-		p, err = c.publish.Do(ctx, m)
-		return err
-	})
+	p, err := c.send(ctx, m, s.publishRetry)
 	if err == nil {
 		c.after(ctx, h, p)
 		err = p.Err
@@ -67,6 +63,17 @@ func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Opt
 		return nil, fmt.Errorf("enqueue %s: %w", name, err)
 	}
 	return c.handle(p), nil
+}
+
+func (c *Client) send(ctx context.Context, m Message, retry *RetryPolicy) (p Published, err error) {
+	if retry == nil {
+		return c.publish.Do(ctx, m)
+	}
+	err = retryPublish(ctx, retry, func() error {
+		p, err = c.publish.Do(ctx, m)
+		return err
+	})
+	return p, err
 }
 
 // EnqueueResult is what became of one Call of EnqueueMany: an id, or an error.
@@ -157,8 +164,9 @@ func (c *Client) sendBatch(ctx context.Context, b callBatch) error {
 }
 
 // build turns a call into a message.
-func (c *Client) build(ctx context.Context, call Call) (*Header, Message, settings, error) {
-	s := settle(call.Options)
+func (c *Client) build(ctx context.Context, call Call) (*Header, Message, *settings, error) {
+	s := new(settings)
+	s.add(call.Options)
 	if s.err != nil {
 		return nil, Message{}, s, s.err
 	}
@@ -166,7 +174,7 @@ func (c *Client) build(ctx context.Context, call Call) (*Header, Message, settin
 	if err != nil {
 		return nil, Message{}, s, err
 	}
-	h := newHeader(call.Name, &s)
+	h := newHeader(call.Name, s)
 	h.Producer = c.producer
 	if h.Options.Queue == nil {
 		if queue, err := c.homeQueue(ctx, call.Name); err != nil {

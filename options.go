@@ -32,10 +32,14 @@ type settings struct {
 
 func settle(opts []Option) settings {
 	var s settings
-	for _, opt := range opts {
-		opt(&s)
-	}
+	s.add(opts)
 	return s
+}
+
+func (s *settings) add(opts []Option) {
+	for _, opt := range opts {
+		opt(s)
+	}
 }
 
 // Queue names the queue the task waits in.

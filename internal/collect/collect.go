@@ -19,6 +19,7 @@ type Collector[T, R any] struct {
 	mu      sync.Mutex
 	waiting []pending[T, R]
 	busy    bool
+	crowd   bool      // the last call had more than one item: where it did, others are about to add
 	idle    sync.Cond // signalled when busy becomes false
 }
 
@@ -53,8 +54,9 @@ func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
 	c.mu.Lock()
 	if !c.busy {
 		c.busy = true
+		crowd := c.crowd
 		c.mu.Unlock()
-		return c.lead(ctx, item)
+		return c.lead(ctx, item, crowd)
 	}
 	type answer struct {
 		r   R
@@ -73,7 +75,7 @@ func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
 }
 
 // lead does an item, with those that gathered in a moment; those that gather meanwhile are left to a goroutine.
-func (c *Collector[T, R]) lead(ctx context.Context, item T) (R, error) {
+func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, error) {
 	defer func() { // also when do panics: the caller may recover
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -84,17 +86,25 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T) (R, error) {
 		c.busy = false
 		c.idle.Broadcast()
 	}()
+	if crowd {
+		runtime.Gosched() // who is about to add has the chance; it wakes a thread, so who is alone does without
+	}
+	c.mu.Lock()
+	others := c.take(c.limit - 1)
+	c.crowd = len(others) > 0
+	c.mu.Unlock()
+	if len(others) == 0 {
+		results, err := c.do(ctx, []T{item})
+		if err != nil {
+			var zero R
+			return zero, err
+		}
+		return results[0], nil
+	}
 	var mine R
 	var failed error
 	own := pending[T, R]{item, func(r R, err error) { mine, failed = r, err }}
-	runtime.Gosched() // who is about to add has the chance
-	c.mu.Lock()
-	batch := append([]pending[T, R]{own}, c.take(c.limit-1)...)
-	c.mu.Unlock()
-	if len(batch) > 1 {
-		ctx = context.Background()
-	}
-	c.call(ctx, batch)
+	c.call(context.Background(), append([]pending[T, R]{own}, others...))
 	return mine, failed
 }
 
@@ -118,6 +128,7 @@ func (c *Collector[T, R]) flush() {
 			c.mu.Unlock()
 			return
 		}
+		c.crowd = len(batch) > 1
 		c.mu.Unlock()
 		c.call(context.Background(), batch)
 	}
