@@ -37,7 +37,7 @@ func newFaultsOf(t *testing.T, open func(context.Context, string, ...stem.StoreO
 	server := testserver.NewRedis(t)
 	f := &faults{T: t, proxy: testserver.NewProxy(t, server.Addr), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	now := func(o *stem.StoreOptions) { o.Now = func() time.Time { return f.clock } }
-	// One connection, so that what is counted is what is done.
+	// One connection of each kind, so that what is counted is what is done.
 	f.store = openWith(t, "redis://"+f.proxy.Addr+"/0?pool=1", now)
 	f.calm = openWith(t, server.URL(), now)
 	return f
@@ -54,6 +54,7 @@ func twice(t *testing.T, test func(*testing.T, *faults)) {
 // before each byte of its reply. before prepares a task of this id, after looks at what became of it; cut says that the call failed.
 func (f *faults) everywhere(before func(id string), act func(id string) error, after func(id string, cut bool)) {
 	f.Helper()
+	f.connect()
 	before("warm")
 	if err := act("warm"); err != nil { // the server knows the script now, and the pool has its connection
 		f.Fatal(err)
@@ -74,9 +75,7 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 		id := f.next()
 		before(id)
 		f.proxy.Heal()
-		if _, err := f.store.Results.Load(f.Context(), "nobody"); err != nil { // a whole connection
-			f.Fatal(err)
-		}
+		f.connect()
 		if cut < requests {
 			f.proxy.CutRequest(cut)
 		} else {
@@ -88,6 +87,17 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 		}
 		f.proxy.Heal()
 		after(id, err != nil)
+	}
+}
+
+// connect sees to it that the store has whole connections: that of a caller who is alone, and that of a pipeline.
+func (f *faults) connect() {
+	f.Helper()
+	if _, err := f.store.Results.Load(f.Context(), "nobody"); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := f.store.Broker.(stem.Takeover).ReleaseOwner(f.Context(), "nobody"); err != nil {
+		f.Fatal(err)
 	}
 }
 

@@ -1,5 +1,7 @@
 package redis
 
+import "slices"
+
 // fixed are the keys of a namespace. A script calls each by its name in capitals and is given those that it names, in this order.
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
@@ -61,7 +63,7 @@ func (k keys) bell(queue string) string { return k.prefix + "q:" + queue + ":b" 
 type lanes struct {
 	keys  keys
 	names []string
-	at    map[string]int
+	at    map[string]int // nil while there are few
 }
 
 func (k keys) lanes(queues ...string) *lanes {
@@ -72,15 +74,27 @@ func (k keys) lanes(queues ...string) *lanes {
 	return l
 }
 
+// fewLanes are found faster without a map.
+const fewLanes = 8
+
 func (l *lanes) number(queue string) int {
-	if n, ok := l.at[queue]; ok {
+	if l.at == nil {
+		if i := slices.Index(l.names, queue); i >= 0 {
+			return i + 1
+		}
+	} else if n, ok := l.at[queue]; ok {
 		return n
 	}
-	if l.at == nil {
-		l.at = map[string]int{}
-	}
 	l.names = append(l.names, queue)
-	l.at[queue] = len(l.names)
+	switch n := len(l.names); {
+	case l.at != nil:
+		l.at[queue] = n
+	case n > fewLanes:
+		l.at = make(map[string]int, 2*n)
+		for i, name := range l.names {
+			l.at[name] = i + 1
+		}
+	}
 	return len(l.names)
 }
 

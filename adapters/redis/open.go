@@ -37,6 +37,7 @@ type conn struct {
 	info     string // the URL without password
 	scripts  scripts
 	client   redis.UniversalClient
+	prompt   *prompt               // for a caller that is alone; nil: none
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
 	sharded  bool                  // messages stay on the node of their channel
 	replicas int                   // how many must have what is published
@@ -79,7 +80,7 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	f := &fuses{}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(f), waiting: t.waiter(), closing: make(chan struct{}),
+		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	f.c = c
@@ -162,6 +163,9 @@ func (d *db) close() error {
 	case <-time.After(closePatience):
 	}
 	err = errors.Join(err, d.waiting.Close(), d.client.Close())
+	if d.prompt != nil {
+		err = errors.Join(err, d.prompt.Close())
+	}
 	<-ended
 	return err
 }

@@ -62,6 +62,15 @@ type call struct {
 
 // publish publishes the messages at these indexes, in this order, and waits for the replicas that must have them.
 func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
+	if len(at) == 1 && d.pageMin > 1 && plain(&msgs[at[0]]) {
+		done, err := d.publishOne(ctx, &msgs[at[0]])
+		if err != nil {
+			return err
+		}
+		if done {
+			return d.replicated(ctx)
+		}
+	}
 	for len(at) > 0 {
 		var calls []*call
 		for len(at) > 0 && len(calls) < publishAhead {
@@ -141,9 +150,7 @@ func (c *call) stands(out []stem.Published) error {
 // publishCalls puts as many of these messages as fit into few calls, and says how many: new ones that are ready at once, as most are,
 // into pages and the cheap script.
 func (d *db) publishCalls(msgs []stem.Message, at []int) (calls []*call, n int, err error) {
-	n = fit(msgs, at, bulkMax, func(m *stem.Message) bool {
-		return m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
-	})
+	n = fit(msgs, at, bulkMax, plain)
 	if n < min(d.pageMin, len(at)) || !distinct(msgs, at[:n]) {
 		n = fit(msgs, at, publishMax, func(*stem.Message) bool { return true })
 		c, err := d.arriveCall(msgs, at[:n])
@@ -250,7 +257,7 @@ func (d *db) runAll(ctx context.Context, calls []*call) error {
 	}
 	for _, c := range calls {
 		if s := d.scripts[c.script]; len(calls) == 1 || redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
-			c.cmd = s.Run(ctx, d.client, c.lanes.of(s), c.args...)
+			c.cmd = d.eval(ctx, s, c.lanes.of(s), c.args...)
 		}
 		if err := c.cmd.Err(); err != nil {
 			return err

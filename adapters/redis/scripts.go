@@ -16,7 +16,7 @@ var sources embed.FS
 
 // parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"enqueue": "ring", "bulk": "short state page counters ring arrive", "publish": "short state page counters ring arrive",
+	"enqueue": "ring", "one": "ring", "bulk": "short state page counters ring arrive", "publish": "short state page counters ring arrive",
 	"claim": "vacant short state page unpage counters ring", "extend": "short state page unpage ring", "release": "short state page unpage ring",
 	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
 	"replay": "short state page counters ring arrive end", "letters": "", "purgedead": "short state end",
@@ -93,8 +93,15 @@ func (s *script) declare(src string) string {
 	return lines.String()
 }
 
-// run runs a script. A server that does not know it, perhaps since a restart, is given it.
+// eval runs a script. A server that does not know it, perhaps since a restart, is given it.
+func (d *db) eval(ctx context.Context, s *script, keys []string, args ...any) *redis.Cmd {
+	server, free := d.alone()
+	defer free()
+	return s.Run(ctx, server, keys, args...)
+}
+
+// run runs a script, whose first argument is the time.
 func (d *db) run(ctx context.Context, name string, l *lanes, args ...any) *redis.Cmd {
 	s, all := d.scripts[name], make([]any, 0, len(args)+1)
-	return s.Run(ctx, d.client, l.of(s), append(append(all, d.clock()), args...)...)
+	return d.eval(ctx, s, l.of(s), append(append(all, d.clock()), args...)...)
 }
