@@ -17,7 +17,7 @@ const (
 	// publishBytes is the size of messages, in bytes, after which a script takes no more.
 	publishBytes = 1 << 20
 	// publishAhead is how many scripts go to the server before its first answer is awaited.
-	publishAhead = 8
+	publishAhead = 4
 )
 
 // broker is the Broker of a db.
