@@ -40,11 +40,16 @@ func fill(b *testing.B, store stem.Store, n int) {
 // BenchmarkDrain claims and settles 96 tasks at a time, results kept: one op is one task.
 func BenchmarkDrain(b *testing.B) { layouts(b, drain) }
 
-func drain(b *testing.B, store stem.Store) {
+// BenchmarkDrainSingly claims and settles one task at a time of what was published together: one op is one task.
+func BenchmarkDrainSingly(b *testing.B) { drainBy(b, bench(b), 1) }
+
+func drain(b *testing.B, store stem.Store) { drainBy(b, store, 96) }
+
+func drainBy(b *testing.B, store stem.Store, most int) {
 	fill(b, store, b.N)
 	b.ResetTimer()
 	for done := 0; done < b.N; {
-		ds, err := store.Broker.Claim(b.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: benchQueue}}, Max: 96, Owner: "bench/1"})
+		ds, err := store.Broker.Claim(b.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: benchQueue}}, Max: most, Owner: "bench/1"})
 		if err != nil || len(ds) == 0 {
 			b.Fatal(len(ds), err)
 		}

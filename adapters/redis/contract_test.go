@@ -74,6 +74,13 @@ func TestModelOnACluster(t *testing.T) {
 	adaptertest.Model(t, fresh(servers.Cluster(t).URL()), spread)
 }
 
+func TestModelInPagesOnACluster(t *testing.T) {
+	t.Parallel()
+	spread := capabilities
+	spread.Composed = true
+	adaptertest.Model(t, inPages(servers.Cluster(t).URL()), spread)
+}
+
 // cleaned are the capabilities with a look at the server at the end.
 func cleaned() adaptertest.Capabilities {
 	c := capabilities
