@@ -35,11 +35,7 @@ func (m *model) held(t *rapid.T) []claims {
 	if len(m.claims) == 0 {
 		t.Skip("nothing was claimed")
 	}
-	most := 2
-	if m.caps.Composed {
-		most = 1
-	}
-	out := make([]claims, rapid.IntRange(1, most).Draw(t, "claims"))
+	out := make([]claims, rapid.IntRange(1, 2).Draw(t, "claims"))
 	for i := range out {
 		back := rapid.IntRange(0, min(len(m.claims)-1, 6)).Draw(t, "claims back")
 		out[i] = m.claims[len(m.claims)-1-back]
@@ -126,8 +122,11 @@ func (m *model) settlement(t *rapid.T, c claims) (want, got stem.Settlement) {
 	if ends && rapid.Bool().Draw(t, "with tally") {
 		s.Tally = &stem.Tally{Group: drawGroup.Draw(t, "group"), State: drawTerminal.Draw(t, "end")}
 	}
-	if moves := s.Kind == stem.Park || s.Kind == stem.Move; !moves || !m.caps.Composed { // else which of both comes first is open
-		s.Then = m.messages(t, 0, 1)
+	s.Then = m.messages(t, 0, 1)
+	if m.caps.Composed && s.Kind == stem.Move { // which of both comes first into one queue is open
+		for i := range s.Then {
+			s.Then[i].Queue = "q"
+		}
 	}
 	want, got = s, s
 	want.Receipt, got.Receipt = c.want.Receipt, c.got.Receipt
