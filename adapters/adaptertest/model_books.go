@@ -59,7 +59,7 @@ func (m *model) finish(t *rapid.T) {
 	}
 	from := rapid.IntRange(0, len(m.claims)-1).Draw(t, "first claim")
 	to := rapid.IntRange(from, min(from+20, len(m.claims)-1)).Draw(t, "last claim")
-	with, ttl := rapid.Bool().Draw(t, "with result"), drawSpan.Draw(t, "ttl")
+	with, ttl := rapid.Bool().Draw(t, "with result") || m.caps.Composed, drawSpan.Draw(t, "ttl")
 	var want, got []stem.Settlement
 	for _, c := range m.claims[from : to+1] {
 		s := stem.Settlement{Kind: stem.Done}

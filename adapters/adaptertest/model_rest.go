@@ -126,8 +126,11 @@ func ageless(counts []stem.QueueCounts) []stem.QueueCounts {
 }
 
 func (m *model) shown(s *stem.Status) any {
-	if s == nil || m.caps.Composed && !s.State.Terminal() {
+	if s == nil {
 		return nil
+	}
+	if m.caps.Composed && !s.State.Terminal() {
+		return s.State
 	}
 	failure := ""
 	if s.Error != nil {

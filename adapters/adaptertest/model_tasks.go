@@ -1,6 +1,8 @@
 package adaptertest
 
 import (
+	"slices"
+
 	"github.com/stemd/stem"
 	"pgregory.net/rapid"
 )
@@ -71,6 +73,13 @@ func (m *model) settle(t *rapid.T) {
 		w, g := m.settlement(t, c)
 		want, got = append(want, w), append(got, g)
 	}
+	if m.caps.Composed && slices.ContainsFunc(want, func(s stem.Settlement) bool { return s.Kind == stem.Move }) {
+		for _, s := range want { // what moves and what follows: which comes first into one queue is open
+			for i := range s.Then {
+				s.Then[i].Queue = "q"
+			}
+		}
+	}
 	m.settleBoth(want, got)
 }
 
@@ -109,10 +118,13 @@ func (m *model) settlement(t *rapid.T, c claims) (want, got stem.Settlement) {
 		s.State = &stem.State{Attempt: c.want.State.Attempt + 1, Crashes: 1, Home: "home"}
 	}
 	ends := s.Kind == stem.Done || s.Kind == stem.Dead
-	if rapid.Bool().Draw(t, "with result") {
+	if rapid.Bool().Draw(t, "with result") || ends && m.caps.Composed { // else what they were told last is all they know of it
 		state := stem.Retried
-		if ends {
+		switch {
+		case ends:
 			state = drawTerminal.Draw(t, "result")
+		case m.caps.Composed: // which believe what they are told
+			state = liveState(s, c)
 		}
 		s.Result = &stem.StatusWrite{Status: stem.Status{Name: task, Queue: c.want.Queue, State: state, Attempt: 1, Result: []byte("r")}, TTL: drawSpan.Draw(t, "ttl")}
 		if state == stem.Failed {
@@ -123,11 +135,6 @@ func (m *model) settlement(t *rapid.T, c claims) (want, got stem.Settlement) {
 		s.Tally = &stem.Tally{Group: drawGroup.Draw(t, "group"), State: drawTerminal.Draw(t, "end")}
 	}
 	s.Then = m.messages(t, 0, 1)
-	if m.caps.Composed && s.Kind == stem.Move { // which of both comes first into one queue is open
-		for i := range s.Then {
-			s.Then[i].Queue = "q"
-		}
-	}
 	want, got = s, s
 	want.Receipt, got.Receipt = c.want.Receipt, c.got.Receipt
 	if rapid.Bool().Draw(t, "with record") {
@@ -137,9 +144,30 @@ func (m *model) settlement(t *rapid.T, c claims) (want, got stem.Settlement) {
 	return want, got
 }
 
+// liveState is what becomes of a task that does not end.
+func liveState(s stem.Settlement, c claims) stem.TaskState {
+	switch {
+	case s.Kind == stem.AckEarly:
+		return stem.Running
+	case s.State != nil || c.want.State.Attempt > 0:
+		return stem.Retried
+	}
+	return stem.Queued
+}
+
+// holds says whether a claim is the present one of its task.
+func (m *model) holds(c claims) bool {
+	known, err := m.want.Results.Load(m.ctx, c.want.ID)
+	m.must(err)
+	return known[0] != nil && known[0].State == stem.Running && known[0].Epoch == c.want.Receipt.Epoch
+}
+
 // saveResult writes a status that may come too late.
 func (m *model) saveResult(t *rapid.T) {
 	for _, c := range m.held(t) {
+		if m.caps.Composed && !m.holds(c) {
+			continue // they believe that it runs
+		}
 		w := stem.StatusWrite{Status: stem.Status{ID: c.want.ID, Name: task, Queue: "q", State: stem.Running, Attempt: 3}, TTL: drawSpan.Draw(t, "ttl")}
 		w.Status.Epoch = c.want.Receipt.Epoch
 		m.must(m.want.Results.Save(m.ctx, w))

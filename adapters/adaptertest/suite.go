@@ -40,8 +40,9 @@ type Capabilities struct {
 	Limiter    bool // of the Broker
 	// LimitsExpire: keys of the Limiter that have rested go by themselves, and Maintain counts none.
 	LimitsExpire bool
-	// Composed: results are not in the store of the queues. What is said of a live task is then written, and may lag behind; Model
-	// asks only whether it has ended, and does not depend on the order of what happens at one instant in different queues.
+	// Composed: results are not in the store of the queues. What is said of a live task is then written, and in what state it is must be
+	// right all the same as long as daemons say so of what they settle; Model asks for no more of it, and does not depend on the order of
+	// what happens at one instant in different queues.
 	Composed bool
 	// Sibling opens another handle on the storage of a store that Open gave, as another process would, perhaps with other
 	// options; nil: the storage belongs to the handle. Run closes the sibling.
