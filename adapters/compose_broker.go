@@ -38,7 +38,7 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 			accepted = append(accepted, msgs[i].ID)
 		}
 	}
-	_ = b.mirror(ctx, accepted)
+	afterwards(ctx, func(ctx context.Context) { _ = b.mirror(ctx, accepted) })
 	return out, nil
 }
 

@@ -68,7 +68,7 @@ func (b *spreadBroker) ReleaseOwner(ctx context.Context, owner string) (int, err
 		return err
 	})
 	if err != nil {
-		return total, fmt.Errorf("release owner: %w", err)
+		return total, fmt.Errorf("release owner: %w", unreachable(err))
 	}
 	return total, nil
 }

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// listeners is how many bells this process listens to at the same time, each with a connection of its own. Of more those that rang
-	// last are heard, and the others are looked at every second.
-	listeners = waiters * 3 / 4
+	// listeners is how many bells this process listens to at the same time, each with a connection of its own: as many as there are
+	// parts. Where several pools have queues in most of them, those that rang last are heard, and the others looked at every second.
+	listeners = laneCount
 	// listenPatience is how long one listens before the server is asked anew.
 	listenPatience = 5 * time.Second
 	// emptyFor is how long what was found empty counts as that while its bell is listened to.

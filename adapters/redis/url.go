@@ -172,6 +172,9 @@ func (t *target) client(f *fuses) redis.UniversalClient {
 func (t *target) waiter() redis.UniversalClient {
 	o := t.options
 	o.PoolSize, o.ReadTimeout, o.ContextTimeoutEnabled = waiters, callTimeout+bellPatience, false
+	if t.spread {
+		o.PoolSize += listeners // should all parts be on one node
+	}
 	return newClient(o, t.cluster, nil)
 }
 

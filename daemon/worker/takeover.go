@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -58,6 +59,10 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		return nil
 	}
 	n, err := broker.ReleaseOwner(ctx, old.Owner)
+	if errors.Is(err, stem.ErrUnreachable) {
+		w.log.Warn("a part of the store can not be reached: what the daemon before this one held there runs again when its leases end", "error", err)
+		err = nil
+	}
 	if err != nil {
 		return fmt.Errorf("worker: take over from pid %d: %w", old.Extras.Pid, err)
 	}
