@@ -10,8 +10,8 @@ import (
 	"github.com/stemd/stem"
 )
 
-// bellPatience is how long a claim waits for the bell at most before it looks by itself: a ring may be lost, or have gone to somebody who had
-// no room for a delayed task that he saw. Who can not wait as long for such a task claims with a shorter wait, behind which it looks too.
+// bellPatience is how long a claim waits for the bell before it looks by itself, should a ring be lost. Who waits knows when something becomes
+// due within that time: see lua/ahead.lua.
 const bellPatience = 3 * time.Second
 
 // rung is how a wait ended: what the claim script returned, nil if it did not run, or why the wait failed.

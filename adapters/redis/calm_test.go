@@ -98,3 +98,61 @@ func TestAWaiterThatLeavesTellsOfWhatIsDue(t *testing.T) {
 	}
 	until(t, "there is a ring for the next", rings)
 }
+
+// TestWhoTakesATaskTellsOfWhatIsDueSoon takes the ring of a delayed task away, as one who looked for it would, and claims another: he may
+// have no room for the first when it is due, so somebody else is to know of it.
+func TestWhoTakesATaskTellsOfWhatIsDueSoon(t *testing.T) {
+	t.Parallel()
+	server := servers.Redis(t)
+	for name, c := range map[string]struct {
+		delay, lease time.Duration // of the first task; lease: it is claimed
+		ready, rings bool          // a second one
+	}{
+		"soon":                    {delay: 2500 * time.Millisecond, ready: true, rings: true},
+		"late":                    {delay: time.Hour, ready: true},
+		"soon, nothing taken":     {delay: 2500 * time.Millisecond},
+		"leased for a short time": {lease: 2500 * time.Millisecond, ready: true, rings: true},
+		"leased for long":         {lease: time.Hour, ready: true},
+	} {
+		namespace := stem.NewID()
+		store := open(t, server.URL(), stem.Namespace(namespace))
+		bell := "{" + namespace + "}:q:" + queue + ":b"
+		publish := func(opts ...stem.Option) {
+			t.Helper()
+			m, err := stem.BuildMessage(namespace, stem.NewHeader("test.task", append(opts, stem.Queue(queue))...), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Broker.Publish(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		claim := func(lease time.Duration) int {
+			t.Helper()
+			ds, err := store.Broker.Claim(t.Context(), ask(lease))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(ds)
+		}
+		publish(stem.Delay(c.delay))
+		if c.lease > 0 {
+			claim(c.lease)
+		}
+		want := 0
+		if c.ready {
+			publish()
+			want = 1
+		}
+		if err := server.Client.Del(t.Context(), bell).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if n := claim(time.Hour); n != want {
+			t.Fatalf("%s: claimed %d tasks, want %d", name, n, want)
+		}
+		n, err := server.Client.Exists(t.Context(), bell).Result()
+		if err != nil || (n == 1) != c.rings {
+			t.Errorf("%s: the bell was rung %d times, %v", name, n, err)
+		}
+	}
+}

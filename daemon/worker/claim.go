@@ -10,14 +10,18 @@ import (
 	"github.com/stemd/stem/plugin"
 )
 
-// claimWait is how long a claim waits in the store for work.
-const claimWait = time.Second
+const (
+	// claimWait is how long a claim waits in the store for work. Queues that are new to a plugin are claimed from no later.
+	claimWait = 3 * time.Second
+	// fullPause is how long is waited for room, should nobody tell of it.
+	fullPause = time.Second
+)
 
 // partPause is how long is waited with another claim when a part of the store can not be reached.
 const partPause = 100 * time.Millisecond
 
 // partQuiet is how long no claim must have missed a part before it counts as reached again.
-const partQuiet = 5 * claimWait
+const partQuiet = 2 * claimWait
 
 var errStillDown = errors.New("the store still does not answer")
 
@@ -33,7 +37,7 @@ func (p *pool) claimLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		free := p.runner.Free()
 		if free <= 0 || !w.mayDispatch() {
-			pause(ctx, claimWait, p.wake)
+			pause(ctx, fullPause, p.wake)
 			continue
 		}
 		weights, asked := p.weights.Load(), time.Now()

@@ -108,7 +108,7 @@ func TestATaskThatAnotherDaemonParksIsTakenAtOnce(t *testing.T) {
 		queues := func(name string) func(*Pool) { return func(p *Pool) { p.Queues = map[string]int{name: 1} } }
 		one := r.start([]Pool{newRunner("job").pool("p", queues("one"))})
 		other := r.start([]Pool{newRunner("later").pool("p", queues("other"))}, func(c *Config) { c.Node = "other" })
-		r.pass(time.Minute + sortWait/3)
+		r.pass(time.Minute + claimWait/3)
 		r.put("a", "later", stem.Queue("one"))
 		r.pass(time.Millisecond)
 		r.state("a", stem.Succeeded)

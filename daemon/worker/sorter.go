@@ -11,9 +11,8 @@ import (
 const (
 	// sortBatch is the most tasks sorted in one round trip.
 	sortBatch = 100
-	// sortWait is how long a claim of these places waits once all plugins are known: as long as a store may rely on its wake-up. The lanes of
-	// names that are new to a plugin are looked at no later.
-	sortWait = 3 * time.Second
+	// learnWait is how long a claim of these places waits while pools are still to say what they handle.
+	learnWait = time.Second
 	// manifestsWithin is how long the default queue waits at start for pools that are slow to say what they handle.
 	manifestsWithin = 10 * time.Second
 )
@@ -25,18 +24,18 @@ func (w *Worker) sortLoop(ctx context.Context) {
 	began := time.Now()
 	for ctx.Err() == nil {
 		if !w.mayDispatch() {
-			pause(ctx, claimWait, nil)
+			pause(ctx, fullPause, nil)
 			continue
 		}
-		c, known := stem.Claim{Queues: w.homes.lanes(), Max: sortBatch, Wait: sortWait}, w.allKnown()
+		c, known := stem.Claim{Queues: w.homes.lanes(), Max: sortBatch, Wait: claimWait}, w.allKnown()
 		if !known {
-			c.Wait = claimWait
+			c.Wait = learnWait
 		}
 		if w.homes.sorts() && (known || time.Since(began) > manifestsWithin) {
 			c.Queues = append(c.Queues, stem.QueueLimit{Queue: stem.DefaultQueue})
 		}
 		if len(c.Queues) == 0 {
-			pause(ctx, claimWait, w.learned)
+			pause(ctx, learnWait, w.learned)
 			continue
 		}
 		asked := time.Now()

@@ -37,7 +37,8 @@ func newWeights(queues map[string]int) *weights {
 }
 
 // plan divides n ≥ 1 slots: queues that were idle are asked first, each for no more than its part, so that they are never
-// starved and hardly cost when they still are idle; the busy ones share all of n.
+// starved and hardly cost when they still are idle; the busy ones share all of n. Those whose turn it is not come last: they are given what
+// the others leave, so that nobody waits for an empty queue while another is full.
 func (w *weights) plan(n int) []stem.QueueLimit {
 	w.asked = n
 	var all, busy int
@@ -78,12 +79,16 @@ func (w *weights) plan(n int) []stem.QueueLimit {
 		left--
 	}
 	limits := make([]stem.QueueLimit, 0, len(w.queues))
+	var rest []stem.QueueLimit
 	for _, q := range w.queues {
 		if q.limit > 0 {
 			limits = append(limits, stem.QueueLimit{Queue: q.queue, Limit: q.limit})
+			continue
 		}
+		q.limit = n
+		rest = append(rest, stem.QueueLimit{Queue: q.queue, Limit: n})
 	}
-	return limits
+	return append(limits, rest...)
 }
 
 func order(a, b bool) int {

@@ -85,3 +85,21 @@ func TestAQueueThatWakesUpIsServedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestNoClaimComesBackEmptyWhileAQueueHasWork(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWeights(map[string]int{"a": rapid.IntRange(1, 9).Draw(t, "weight"), "b": 1, "c": 3})
+		backlog := map[string]int{}
+		for range 50 {
+			for _, queue := range []string{"a", "b", "c"} {
+				backlog[queue] += rapid.IntRange(0, 2).Draw(t, "new")
+			}
+			there, n := backlog["a"]+backlog["b"]+backlog["c"], rapid.IntRange(1, 3).Draw(t, "free")
+			ds := serve(backlog, w.plan(n), n)
+			w.took(ds)
+			if there > 0 && len(ds) == 0 {
+				t.Fatalf("nothing of %d was claimed", there)
+			}
+		}
+	})
+}
