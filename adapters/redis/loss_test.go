@@ -155,9 +155,20 @@ func TestAServerThatLosesOneKeyLosesNothingElse(t *testing.T) {
 			if strings.HasSuffix(key, ":r") || strings.HasSuffix(key, ":l") {
 				return // the place of tasks that are still there
 			}
+			l.clock = l.clock.Add(30 * time.Hour) // nothing is known of them any more
+			if _, err := l.store.Broker.(stem.Maintainer).Maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if _, n := l.publish("before"); n != len(before) {
 				t.Errorf("%d of %d can be published again", n, len(before))
 			}
+			ds, _ := l.claim(30)
+			for _, d := range ds {
+				if lost, err := l.store.Broker.Extend(t.Context(), stem.Lease{Receipt: d.Receipt, For: time.Minute}); err != nil || len(lost) > 0 {
+					t.Fatalf("the lease of %s: %v, %v", d.ID, lost, err)
+				}
+			}
+			l.finish(ds...)
 			l.drain()
 			for _, id := range before {
 				if l.ended[id] == 0 {
@@ -197,6 +208,34 @@ func TestAQueueIsPurgedOfWhatIsNotLost(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	l.drain()
+	if q := l.counted(); q.Ready+q.Running != 0 {
+		t.Errorf("counts %+v", q)
+	}
+}
+
+// What was lost and is published again, now in a page, is claimed, though its first life still has its place in the queue.
+func TestWhatIsPublishedAgainAfterALossIsDone(t *testing.T) {
+	l := newLossy(t)
+	var ids []string
+	for i := range 10 {
+		ids = append(ids, fmt.Sprintf("task-%02d", i))
+		if _, err := l.store.Broker.Publish(t.Context(), message(t, ids[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.claim(3)
+	if err := l.server.Client.Del(t.Context(), l.prefix+"bodies").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got, n := l.publish("task"); n != len(got) {
+		t.Fatalf("%d accepted", n)
+	}
+	l.drain()
+	for _, id := range ids {
+		if l.ended[id] != 1 {
+			t.Errorf("%s was done %d times", id, l.ended[id])
+		}
+	}
 	if q := l.counted(); q.Ready+q.Running != 0 {
 		t.Errorf("counts %+v", q)
 	}

@@ -50,10 +50,12 @@ local function expire(q, over)
   end
   for i, s in ipairs(#ids > 0 and call('HMGET', TASKS, unpack(ids)) or {}) do
     local value = not s and call('HGET', BODIES, ids[i])
-    local t = s and open(ids[i], s) or value and arrived(value)
+    local t = s and open(ids[i], s) or value and not isPage(value) and arrived(value)
     if t then
       back[#back + 1], back[#back + 2] = int(t.rank), ids[i]
       seen[#seen + 1], seen[#seen + 2] = NOWS, ids[i]
+    else
+      call('HDEL', TASKS, ids[i])
     end
   end
   if #back > 0 then
@@ -145,9 +147,10 @@ local function take(q, n)
   local states, leases, taken = {}, {}, {}
   for i, id in ipairs(ids) do
     local value, s = values[i], touched[i]
-    if not value then
+    if not value or isPage(value) then -- it is in a page if its message was lost and it was published again
       lost = lost + 1
       call('ZREM', RECENT, id)
+      call('HDEL', TASKS, id)
     else
       local short, at, till = not s and plain[string.byte(value, FLAGS)], #out, TILLS
       if short then

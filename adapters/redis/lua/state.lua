@@ -58,7 +58,7 @@ end
 local function open(id, s)
   if not isShort(s) then return unseal(s) end
   local value = call('HGET', BODIES, id)
-  return value and lengthen(s, value)
+  return value and #value >= 24 and lengthen(s, value) or nil -- see isPage
 end
 
 -- Unique keys.

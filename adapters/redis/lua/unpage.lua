@@ -59,7 +59,8 @@ end
 -- stateOf reads the state of a task of a queue that is about to change; nil: there is none there.
 local function stateOf(q, id)
   local s = call('HGET', TASKS, id)
-  if s then return open(id, s) end
+  local t = s and open(id, s)
+  if t then return t end
   local v = call('HGET', BODIES, id)
   if not v then return end
   if isPage(v) then return unpage(q, id, v) end
