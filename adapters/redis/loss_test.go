@@ -99,13 +99,16 @@ func (l *lossy) counted() stem.QueueCounts {
 	return q
 }
 
+// lost are the keys that a server may lose here.
+var lost = []string{
+	"bodies", "tasks", "pages", "marks", "surplus", "batches", "recent", "results", "lapsing", "lapses", "meta", "queues", "seen",
+	"q:" + queue + ":r", "q:" + queue + ":l", "q:" + queue + ":b",
+}
+
 // Whatever key a server loses, what is published later is done once, and the same ids can be published again and are done; calls do not fail but to
 // say that something is lost, nothing is counted for ever, and what was done stays done.
 func TestAServerThatLosesOneKeyLosesNothingElse(t *testing.T) {
-	for _, key := range []string{
-		"bodies", "tasks", "pages", "marks", "surplus", "batches", "recent", "results", "lapsing", "lapses", "meta", "queues", "seen",
-		"q:" + queue + ":r", "q:" + queue + ":l", "q:" + queue + ":b",
-	} {
+	for _, key := range lost {
 		t.Run(key, func(t *testing.T) {
 			l := newLossy(t)
 			before, _ := l.publish("before")

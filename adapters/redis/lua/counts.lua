@@ -27,7 +27,7 @@ for q = 1, tonumber(ARGV[2]) do
   end
   out[#out + 1] = tasks(ready(q)) + due + over
   out[#out + 1] = call('ZCARD', delayed(q)) - due
-  out[#out + 1] = tasks(leased(q)) - over
+  out[#out + 1] = max(tasks(leased(q)) - over, 0)
   out[#out + 1] = oldest > 0 and max(NOW - oldest, 0) or 0
 end
 return out
