@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// calm remembers of which queues a claim has just found nothing, so that the next one waits at once: each would look before its wait, at
+// calm remembers of which queues a claim has just found nothing, or nothing more, so that the next one waits at once: each would look before its wait, at
 // what the last one has seen behind its own. A ring that came between them is kept by the bell. The zero value remembers nothing; it is
 // safe for concurrent use.
 type calm struct {
@@ -43,6 +43,10 @@ func (c *calm) take(queues []string) (next time.Duration, ok bool) {
 	since := time.Since(last.at)
 	return last.next - since, ok && since < min(calmFor, last.next)
 }
+
+// afterSome is for how long a claim that took all there was has the next one wait for the bell before it looks: with tasks that come one by one
+// it would look, in vain, just when the last one is on its way to its handler. A task that is delayed may be so much later then.
+const afterSome = 30 * time.Millisecond
 
 // calmFor is how long what a claim found is relied on: who comes later looks first.
 const calmFor = time.Second

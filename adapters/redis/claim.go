@@ -40,6 +40,9 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		}
 		out, next, err := b.claimed(ctx, reply, c.Owner)
 		left := c.Wait - time.Since(begun)
+		if len(out) > 0 && len(out) < c.Max {
+			b.calm.note(call.lanes.names, afterSome)
+		}
 		if len(out) > 0 || err != nil {
 			return out, b.wrap("claim", err)
 		}
