@@ -26,6 +26,10 @@ import (
 // maxFrame bounds a frame in either direction: 1 MiB of tasks or results as a batch, or one message of the largest size.
 const maxFrame = 8 << 20
 
+// window is how many bytes may be on their way. It is fixed: to find out what it may be gRPC sends a ping with the frames of an idle stream,
+// and three writes and wake-ups beside a task delay its start.
+const window = 1 << 20
+
 // inherited are the environment variables every plugin gets beside those its configuration names. TMPDIR is its own.
 var inherited = [...]string{"PATH", "HOME", "TZ", "LANG"}
 
@@ -145,8 +149,10 @@ func (p *process) connect(ctx context.Context) error {
 		SyncStderr:       p.child.out.stderr,
 		// Level Off and not a null logger: go-plugin parses what a plugin prints unless its logger, and that one's Named, say Off.
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame))},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame)),
+			grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
+		},
 	})
 	rpc, err := p.client.Client()
 	if err != nil {

@@ -73,8 +73,9 @@ type process struct {
 	ended    chan struct{} // the session is over; err says why
 	err      error
 
-	wake  chan struct{} // something for the sender
-	clock chan struct{} // something for the watch of limits
+	wake    chan struct{} // something for the sender
+	sending sync.Mutex    // held by who sends
+	clock   chan struct{} // something for the watch of limits
 
 	regMu    sync.Mutex
 	register *register.Reader // nil: the plugin keeps none
@@ -154,7 +155,7 @@ func (p *process) roomLocked() int {
 func (p *process) deliver(attempts []plugin.Attempt, paces []pace) (rest []plugin.Attempt) {
 	now := time.Now()
 	p.mu.Lock()
-	n := min(len(attempts), p.roomLocked())
+	n, idle := min(len(attempts), p.roomLocked()), len(p.held) == 0
 	slab := make([]held, n)
 	early := false
 	heard := p.child.out.tail.total.Load()
@@ -164,7 +165,10 @@ func (p *process) deliver(attempts []plugin.Attempt, paces []pace) (rest []plugi
 		early = p.take(h) || early
 	}
 	p.mu.Unlock()
-	if n > 0 {
+	switch {
+	case n > 0 && idle:
+		p.sendNow()
+	case n > 0:
 		nudge(p.wake)
 	}
 	if early {

@@ -61,16 +61,38 @@ func (p *process) send(ctx context.Context) {
 		case <-p.wake:
 		}
 		runtime.Gosched() // a send returns at once, so whoever is about to queue something is let in first
-		for {
-			frame := p.frame()
-			if frame == nil {
-				break
-			}
-			if p.stream.Send(frame) != nil {
-				return // receive learns why
-			}
+		p.sending.Lock()
+		err := p.flush()
+		p.sending.Unlock()
+		if err != nil {
+			return // receive learns why
 		}
 	}
+}
+
+// flush sends what is queued; the caller holds sending.
+func (p *process) flush() error {
+	for {
+		frame := p.frame()
+		if frame == nil {
+			return nil
+		}
+		if err := p.stream.Send(frame); err != nil {
+			return err
+		}
+	}
+}
+
+// sendNow sends what was just queued for a process that held nothing, without waking the sender for it: the handler is waited for. It does
+// not block: all that was sent before has been answered, so there is room in the stream.
+func (p *process) sendNow() {
+	if !p.sending.TryLock() {
+		nudge(p.wake)
+		return
+	}
+	_ = p.flush() // receive learns why
+	p.sending.Unlock()
+	runtime.Gosched() // whoever writes it goes first
 }
 
 // frame takes the next frame out of the outbox; nil: nothing is queued.

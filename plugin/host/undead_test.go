@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/plugin"
+	pluginv1 "github.com/stemd/stem/plugin/proto/stem/plugin/v1"
 )
 
 // ends takes in outcomes.
@@ -47,6 +49,7 @@ func defiant(t *testing.T) (pool *Pool, proc *process, sink *ends, dies chan str
 	proc = newProcess(pool, t.TempDir())
 	proc.client = goplugin.NewClient(&goplugin.ClientConfig{Plugins: goplugin.PluginSet{}, RunnerFunc: nil})
 	proc.cancel, proc.err = func() {}, errors.New("it ended its session")
+	proc.stream = over{}
 	close(proc.ended)
 	pool.crew.starting++
 	pool.started(proc)
@@ -55,6 +58,13 @@ func defiant(t *testing.T) (pool *Pool, proc *process, sink *ends, dies chan str
 	pool.Start([]plugin.Attempt{{ID: "t1", Name: "resize", Epoch: 1}})
 	return pool, proc, sink, proc.child.dead, log
 }
+
+// over is a session that has ended.
+type over struct {
+	pluginv1.PluginService_SessionClient
+}
+
+func (over) Send(*pluginv1.SessionRequest) error { return io.EOF }
 
 // syncText is a log.
 type syncText struct {

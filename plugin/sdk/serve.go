@@ -23,6 +23,9 @@ import (
 const (
 	// maxFrame is the largest frame accepted or sent, in bytes.
 	maxFrame = 8 << 20
+	// window is how many bytes may be on their way. It is fixed: to find out what it may be gRPC sends a ping with the frames of an idle
+	// stream, and three writes and wake-ups beside a task delay its start.
+	window = 1 << 20
 	// parentPoll is how often the process looks whether its host is still its parent.
 	parentPoll = time.Second
 	// unattended is how long the process waits for a session. A host opens it right after the handshake; one that died before the
@@ -59,7 +62,8 @@ func Serve(p *Plugin) {
 			plugin.ProtocolVersion: {plugin.Name: grpcPlugin{service: service}},
 		},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame))...)
+			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxFrame), grpc.MaxSendMsgSize(maxFrame),
+				grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
 	})
