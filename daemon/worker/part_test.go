@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,35 @@ func TestAPartOfTheStoreThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 		if n := strings.Count(r.logged(), "connection refused"); n > 4 {
 			t.Errorf("%d lines about one outage:\n%s", n, r.logged())
 		}
+		r.stop(d, Warm)
+	})
+}
+
+// ReleaseOwner implements stem.Takeover.
+func (p *parted) ReleaseOwner(ctx context.Context, owner string) (int, error) {
+	if p.down.Load() {
+		return 0, p.unreachable()
+	}
+	return p.Broker.(stem.Takeover).ReleaseOwner(ctx, owner)
+}
+
+func TestADaemonStartsThoughAPartOfTheStoreKeepsWhatItsPredecessorHeld(t *testing.T) {
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	virtually(t, func(r *rig) {
+		r.predecessor(gone.Process.Pid, 1)
+		broker := &parted{Broker: r.store.Broker, queue: "far"}
+		broker.down.Store(true)
+		r.store.Broker = broker
+		d := r.start([]Pool{newRunner("job").pool("p")})
+		r.put("other", "job")
+		r.pass(time.Second)
+		r.state("other", stem.Succeeded)
+		r.says("runs again when its leases end")
+		r.pass(2 * time.Hour)
+		r.state("held", stem.Succeeded)
 		r.stop(d, Warm)
 	})
 }
