@@ -78,10 +78,7 @@ func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delive
 		}
 		kept = append(kept, d)
 	}
-	// Released they would be claimed again at once, and nothing that is behind them.
-	back := giveBack(ctx, b.broker.Broker, rest, func(d stem.Delivery) stem.Settlement {
-		return stem.Settlement{Kind: stem.Hold, At: d.LeasedUntil.Add(heldBack - lengthOfLease(&d.Message, c.Lease))}
-	})
+	back := giveBack(ctx, b.broker.Broker, rest, func(d stem.Delivery) stem.Settlement { return putBack(d, c) })
 	if len(kept) == 0 {
 		return nil, errors.Join(err, back)
 	}
@@ -117,8 +114,10 @@ func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery, how func(s
 	return err
 }
 
-// released is a claim as if it had not been.
-func released(stem.Delivery) stem.Settlement { return stem.Settlement{Kind: stem.Release} }
+// putBack hides what a claim gave for a moment: released it would be claimed again at once, and nothing that is behind it.
+func putBack(d stem.Delivery, c stem.Claim) stem.Settlement {
+	return stem.Settlement{Kind: stem.Hold, At: d.LeasedUntil.Add(heldBack - lengthOfLease(&d.Message, c.Lease))}
+}
 
 // Extend implements stem.Broker.
 func (b *composedBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Receipt, error) {

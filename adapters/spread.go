@@ -196,7 +196,7 @@ func each[T any](items []T, do func(i int, item T) error) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return joined(errs)
 }
 
 // byLane sorts indexes of things into lanes, which come in the order in which they first appear.

@@ -120,7 +120,7 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 		}
 		lanes := v.reached(p)
 		if left = c.Wait - time.Since(begun); len(lanes) == 0 {
-			return nil, errors.Join(v.errs...)
+			return nil, fmt.Errorf("claim: %w", unreachable(joined(v.errs)))
 		}
 		rang := false
 		if left > 0 && len(p.sections) > 1 {
@@ -134,7 +134,7 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case left <= 0 && !rang:
-			return nil, unreachable(errors.Join(v.errs...))
+			return nil, unreachable(joined(v.errs))
 		case vain > 0 && rang: // others were faster, or clocks differ: it is no use to ask at full speed
 			select {
 			case <-ctx.Done():
@@ -202,11 +202,18 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, p *plan, v *view,
 		return nil, false, nil
 	}
 	here, err := b.complete(ctx, out)
-	if err != nil && len(here) == len(out) {
-		return nil, false, fmt.Errorf("claim: which of it was to move: %w", errors.Join(err, giveBack(ctx, b, out, released)))
+	if err != nil && len(here) == len(out) { // those that may have been on the way are looked at again later
+		var rest []stem.Delivery
+		for _, d := range out {
+			if d.State.Redeliveries > 0 {
+				rest = append(rest, d)
+			}
+		}
+		err = errors.Join(err, giveBack(ctx, b, rest, func(d stem.Delivery) stem.Settlement { return putBack(d, c) }))
+		here = slices.DeleteFunc(here, func(d stem.Delivery) bool { return d.State.Redeliveries > 0 })
 	}
 	if err != nil && len(here) == 0 {
-		return nil, false, fmt.Errorf("claim: move on what was to move: %w", err)
+		return nil, false, fmt.Errorf("claim: which of it was to move: %w", unreachable(err))
 	}
 	b.claimed(ctx, here)
 	b.leases.claimed(c, here)

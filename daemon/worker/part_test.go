@@ -2,8 +2,10 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,6 +51,9 @@ func (p *parted) Settle(ctx context.Context, s ...stem.Settlement) ([]error, err
 			}
 			errs[i] = one[0]
 		}
+	}
+	if !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, stem.ErrUnreachable) }) {
+		return nil, errs[0] // as there is nothing else to tell
 	}
 	return errs, nil
 }

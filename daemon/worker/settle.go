@@ -72,10 +72,7 @@ func (s *settler) repeat(_ context.Context, batch []stem.Settlement) ([]error, e
 		if s.ctx.Err() != nil {
 			return nil, err
 		}
-		errs = make([]error, len(batch))
-		for i := range errs {
-			errs[i] = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
-		}
+		errs = repeated(len(batch), fmt.Errorf("%w: %w", stem.ErrUnreachable, err))
 	}
 	if !slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, stem.ErrUnreachable) }) {
 		s.w.partOutage.over()
@@ -88,6 +85,9 @@ func (s *settler) write(_ context.Context, batch []stem.Settlement) ([]error, er
 	retry := newBackoff()
 	for {
 		errs, err := s.w.store.Broker.Settle(s.ctx, batch...)
+		if errors.Is(err, stem.ErrUnreachable) && s.ctx.Err() == nil { // it may be just these
+			return repeated(len(batch), err), nil
+		}
 		if err == nil {
 			s.w.settleOutage.over()
 			return errs, nil
@@ -102,6 +102,14 @@ func (s *settler) write(_ context.Context, batch []stem.Settlement) ([]error, er
 		// Whatever the leases did meanwhile: those that nobody took are ours again before anything else happens.
 		s.w.renew(s.ctx, true)
 	}
+}
+
+func repeated(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
 }
 
 // flush waits until everything is written, or calls giveUp after a while.
