@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,7 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 	if caps.Composed && !caps.Virtual {
 		runs = composedRuns
 	}
-	fewer(t, runs)
-	rapid.Check(t, func(rt *rapid.T) {
+	checks(t, runs, func(rt *rapid.T) {
 		m := &model{T: rt, ctx: t.Context(), caps: caps, clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
 		m.open = func(of stem.Store) stem.Store {
 			now := func(o *stem.StoreOptions) { o.Now = m.clock.Now }
@@ -51,16 +51,29 @@ const (
 	composedRuns = "12"
 )
 
-func fewer(t *testing.T, runs string) {
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "rapid.checks" })
-	if said {
-		return
+// checks runs a property so many times. Their number is one for the whole process, and is read as a check begins: others wait for that.
+func checks(t *testing.T, runs string, property func(*rapid.T)) {
+	checking.Lock()
+	var begun sync.Once
+	defer begun.Do(checking.Unlock)
+	if !checksSaid() {
+		if err := flag.Set("rapid.checks", runs); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := flag.Set("rapid.checks", runs); err != nil {
-		t.Fatal(err)
-	}
+	rapid.Check(t, func(rt *rapid.T) {
+		begun.Do(checking.Unlock)
+		property(rt)
+	})
 }
+
+var checking sync.Mutex
+
+// checksSaid says whether the command line says how often.
+var checksSaid = sync.OnceValue(func() (said bool) {
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "rapid.checks" })
+	return said
+})
 
 // model is the two stores and what is known of both.
 type model struct {
