@@ -47,7 +47,7 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 // modelRuns is how many runs Model makes unless -rapid.checks says: each opens a store of its own. To look at everything there is costs a
 // composed store on servers several times as much.
 const (
-	modelRuns    = "30"
+	modelRuns    = "20"
 	composedRuns = "12"
 )
 
