@@ -26,7 +26,7 @@ type Config struct {
 	Processes  Processes
 	PerProcess int // tasks at once in a process; 1
 	// SendAhead is how many fast tasks wait in a process beyond PerProcess; -1: none; 0: two for each of PerProcess, but at least
-	// 32, and of brisk tasks 128.
+	// 32, and of brisk tasks 256.
 	SendAhead int
 	ahead     [paces]int // what SendAhead comes to
 
@@ -53,7 +53,7 @@ type Config struct {
 const leastAhead = 32
 
 // briskAhead is as little work of tasks that take brief, and hides the round trip to a store as well.
-const briskAhead = 128
+const briskAhead = 256
 
 // Processes bounds the size of a pool. It changes its size only if Min is set below Max.
 type Processes struct {

@@ -20,7 +20,7 @@ const (
 
 const (
 	fastEnough = 5 * time.Millisecond
-	brief      = time.Millisecond
+	brief      = time.Millisecond / 2
 	learnFrom  = 8 // runs before a name may be called fast
 	// smoothing of mean and deviation: a change shows after some sixteen runs.
 	smoothing = 1.0 / 16
