@@ -164,3 +164,23 @@ func TestASettlementThatIsRefusedCutsNoLeaseShort(t *testing.T) {
 		t.Errorf("claimed %v", ds)
 	}
 }
+
+// Who is refused, or dies there, keeps a task that it claimed for a moment from others for no more than a moment.
+func TestASettlementThatIsRefusedKeepsATaskNoLonger(t *testing.T) {
+	a := newArchipelago(t)
+	s := a.as(&process{})
+	a.publish(s, a.in("q", "a", ""))
+	ds, err := s.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}}, Max: 1, Owner: "node/boot", Lease: 2 * time.Second})
+	if err != nil || len(ds) != 1 {
+		t.Fatalf("claimed %v, %v", ds, err)
+	}
+	conflict := succeed(ds[0])
+	conflict.Save = []stem.RecordWrite{{Record: stem.Record{RecordRef: counter}, Op: stem.ReplaceRecord, IfVersion: 1}}
+	if err := a.settle(s, conflict); !errors.Is(err, stem.ErrConflict) {
+		t.Errorf("settling gave %v", err)
+	}
+	a.now = a.now.Add(6 * time.Second)
+	if ds := a.claim(s, "q"); len(ds) != 1 {
+		t.Errorf("claimed %v", ds)
+	}
+}

@@ -132,9 +132,7 @@ func (f *traffic) complete() {
 	f.done.Wait()
 	ids := f.accepted
 	until(f.T, "every accepted task has ended", func() bool {
-		c := ask(2 * time.Second) // what a claim took whose answer was lost comes back soon
-		c.Max = 100
-		ds, err := f.store.Broker.Claim(f.Context(), c)
+		ds, err := f.store.Broker.Claim(f.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: queue}}, Max: 100, Owner: owner})
 		if err != nil {
 			return false
 		}

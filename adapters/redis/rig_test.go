@@ -12,9 +12,8 @@ import (
 const (
 	queue = "q"
 	owner = "node/boot"
-	// patience bounds every wait; it is never a measurement. A settlement on a Cluster that is given up half-way holds its task for
-	// stem.DefaultLease, and then it is claimed again.
-	patience = 3 * stem.DefaultLease
+	// patience bounds every wait; it is never a measurement.
+	patience = 30 * time.Second
 )
 
 // message is a task with a chosen id.
