@@ -70,6 +70,13 @@ func (m Maintained) Add(later Maintained) Maintained {
 	}
 }
 
+// Beside sums up what stores beside each other deleted; there is more when either has more.
+func (m Maintained) Beside(other Maintained) Maintained {
+	sum := m.Add(other)
+	sum.More = m.More || other.More
+	return sum
+}
+
 // FileStore is the optional capability of a Broker whose store is a file on this host. All methods may run beside daemons and
 // producers that use the file.
 type FileStore interface {

@@ -90,9 +90,7 @@ func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) 
 			continue
 		}
 		one, err := m.Maintain(ctx)
-		more := sum.More || one.More
-		sum = sum.Add(one)
-		sum.More, errs = more, append(errs, err)
+		sum, errs = sum.Beside(one), append(errs, err)
 	}
 	return sum, errors.Join(errs...)
 }

@@ -118,6 +118,9 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 		if moved {
 			continue // there may be others behind those that were only to move
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		lanes := v.reached(p)
 		if left = c.Wait - time.Since(begun); len(lanes) == 0 {
 			return nil, fmt.Errorf("claim: %w", unreachable(joined(v.errs)))
@@ -174,6 +177,7 @@ func (b *spreadBroker) survey(ctx context.Context, p *plan, wait bool) *view {
 
 // take claims what is there now; a claim of one section waits for it there. moved: some of it was only to be moved on, which is done.
 func (b *spreadBroker) take(ctx context.Context, c stem.Claim, p *plan, v *view, left time.Duration) (out []stem.Delivery, moved bool, err error) {
+	var corrupt error
 	for _, s := range p.sections {
 		if len(out) >= c.Max {
 			break
@@ -190,16 +194,17 @@ func (b *spreadBroker) take(ctx context.Context, c stem.Claim, p *plan, v *view,
 		if err != nil {
 			v.missed(s, err)
 		}
-		for n := range ds {
-			if err := fromLane(&ds[n].Message); err != nil {
-				return nil, false, fmt.Errorf("claim: %w: task %s: %w", stem.ErrCorrupt, ds[n].ID, err)
+		for _, d := range ds {
+			if failed := fromLane(&d.Message); failed != nil { // it takes none of the others with it
+				corrupt = fmt.Errorf("claim: %w: task %s: %w", stem.ErrCorrupt, d.ID, failed)
+				continue
 			}
-			ds[n].Receipt = held{ds[n].Receipt, s.lane.name, ds[n].Unique, ds[n].GeneratedID}.outside()
+			d.Receipt = held{d.Receipt, s.lane.name, d.Unique, d.GeneratedID}.outside()
+			out = append(out, d)
 		}
-		out = append(out, ds...)
 	}
 	if len(out) == 0 {
-		return nil, false, nil
+		return nil, false, corrupt
 	}
 	here, err := b.complete(ctx, out)
 	if err != nil && len(here) == len(out) { // those that may have been on the way are looked at again later

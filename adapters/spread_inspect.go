@@ -89,9 +89,7 @@ func (b *spreadBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 		one, err := l.Maintain(ctx)
 		mu.Lock()
 		defer mu.Unlock()
-		more := sum.More || one.More
-		sum = sum.Add(one)
-		sum.More = more
+		sum = sum.Beside(one)
 		return err
 	})
 	errs := []error{err} // what can not be reached keeps nothing else from being done

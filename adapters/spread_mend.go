@@ -2,7 +2,6 @@ package adapters
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -55,16 +54,14 @@ func (b *spreadBroker) mend(ctx context.Context) (more bool, err error) {
 			from.add(strings.TrimSuffix(refs[i].Part, "\x00"+refs[i].ID), i)
 		}
 	}
-	errs := make([]error, len(from.names))
-	_ = each(from.names, func(n int, name string) error {
+	err = each(from.names, func(_ int, name string) error {
 		var due []*entry
 		for _, i := range from.at[name] {
 			due = append(due, entries[i])
 		}
-		errs[n] = b.mendLane(ctx, name, due)
-		return nil
+		return b.mendLane(ctx, name, due)
 	})
-	return page.Next != "", errors.Join(errs...)
+	return page.Next != "", err
 }
 
 // mendLane mends the moves from a lane. What can not be mended now is put off, so that it is not in the way of others.
@@ -73,14 +70,14 @@ func (b *spreadBroker) mendLane(ctx context.Context, name string, due []*entry) 
 	if err == nil {
 		return nil
 	}
-	var failed error
+	var failed []error
 	for i, err := range apart(ctx, len(due), err, func(ctx context.Context, i int) error { return b.mendAll(ctx, name, due[i:i+1]) }) {
 		if err == nil {
 			continue
 		}
-		failed = errors.Join(err, b.putOff(ctx, due[i], mendAgain))
+		failed = append(failed, err, b.putOff(ctx, due[i], mendAgain))
 	}
-	return failed
+	return joined(failed)
 }
 
 func (b *spreadBroker) mendAll(ctx context.Context, name string, due []*entry) error {

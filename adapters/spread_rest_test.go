@@ -184,3 +184,20 @@ func TestASettlementThatIsRefusedKeepsATaskNoLonger(t *testing.T) {
 		t.Errorf("claimed %v", ds)
 	}
 }
+
+// What a lane that is closed can not do is not said to be done.
+func TestASettlementInALaneThatIsClosedIsRefused(t *testing.T) {
+	a := newArchipelago(t)
+	s := a.as(&process{})
+	a.publish(s, a.in("q", "a", ""))
+	ds, err := s.Broker.Claim(t.Context(), stem.Claim{Queues: []stem.QueueLimit{{Queue: "q"}}, Max: 1, Owner: "node/boot"})
+	if err != nil || len(ds) != 1 {
+		t.Fatalf("claimed %v, %v", ds, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.settle(s, stem.Settlement{Receipt: ds[0].Receipt, Kind: stem.Release}); err == nil {
+		t.Error("it was said to be done")
+	}
+}

@@ -147,12 +147,17 @@ func (b *spreadBroker) leave(ctx context.Context, ends []*ending) {
 		defer cancel()
 		ctx = soon
 	}
-	_ = b.inLanes(&lanes, func(l *lane, at []int) error {
+	_ = each(lanes.names, func(_ int, name string) error { // each settlement has its own answer
+		at := lanes.at[name]
 		batch := make([]stem.Settlement, len(at))
 		for n, i := range at {
 			batch[n] = ends[i].Settlement
 		}
-		errs, err := l.Settle(ctx, batch...)
+		var errs []error
+		l, err := b.lane(name)
+		if err == nil {
+			errs, err = l.Settle(ctx, batch...)
+		}
 		for n, i := range at {
 			if err != nil {
 				ends[i].err = fmt.Errorf("settle: %w", unreachable(err))

@@ -96,13 +96,13 @@ func (b *broker) ring(call *claimCall, own string, d time.Duration) rung {
 // giveBack releases what was claimed for a waiter that is gone. Where that fails the leases expire.
 func (b *broker) giveBack(r rung, call *claimCall) {
 	if r.reply == nil {
-		b.ringAgain(call)
+		b.pass(call.lanes.names)
 		return
 	}
 	out, next, err := b.claimed(context.Background(), r.reply, call.owner)
 	if err != nil || len(out) == 0 {
 		if next < bellPatience { // the next who waits is to know of it
-			b.ringAgain(call)
+			b.pass(call.lanes.names)
 		}
 		return
 	}
@@ -116,13 +116,6 @@ func (b *broker) giveBack(r rung, call *claimCall) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	_ = b.settle(ctx, wishes)
-}
-
-// ringAgain rings for whom a lost ring was meant. Who looks and finds nothing has lost a round trip.
-func (b *broker) ringAgain(call *claimCall) {
-	for _, q := range call.lanes.names {
-		b.tell("ZADD", b.keys.bell(q), 0, "r")
-	}
 }
 
 // tell sends a command whose failure costs no more than time.

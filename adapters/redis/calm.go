@@ -45,7 +45,7 @@ func (c *calm) take(queues []string) (next time.Duration, ok bool) {
 }
 
 // afterSome is for how long a claim that took all there was has the next one wait for the bell before it looks: with tasks that come one by one
-// it would look, in vain, just when the last one is on its way to its handler. A task that is delayed may be so much later then.
+// it would look, in vain, just when the last one is on its way to its handler. Whoever takes a task rings for what is due or will be soon.
 const afterSome = 30 * time.Millisecond
 
 // calmFor is how long what a claim found is relied on: who comes later looks first.

@@ -20,7 +20,7 @@
 //	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
 //	results, recent              statuses; everything known by its last update, but for what is claimed
 //	batches                      the ids of results that were saved together, which are one member of recent
-//	lapsing, lapses              when results expire: a list of batches, and those that are out of its order
+//	lapsing, lapses              when results expire: a list of entries, each of ids or names of batches, and those that are out of its order
 //	seen, holders, kept          remembered ids; unique keys and until when they are reserved
 //	dead, deaths, deadcount      dead letters, in the order of death, and how many each queue has
 //	records, recordindex, stale  records, their lists in the order of version and due time, when they expire
@@ -38,7 +38,7 @@
 // trips where this costs one.
 //
 // The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits
-// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most a second, never a task. The claim
+// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most three seconds, in a spread namespace one, never a task. The claim
 // that follows is sent together with the wait, so a task reaches a waiter in one round trip; what it gives to a waiter that went away
 // is given back, and what it gives to a host that lost its power is delivered again when the lease ends, as with any claim.
 package redis

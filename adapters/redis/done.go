@@ -98,12 +98,11 @@ func (d *db) doneCall(script string, wishes []*wish) (c *call, part []*wish, err
 		}
 		members[b] = append(members[b], w)
 		if b.with {
-			status := w.Result.Status
-			status.ID = w.Receipt.ID
-			if w.status, err = stem.EncodeStatus(&status); err != nil {
+			status, err := w.encoded()
+			if err != nil {
 				return nil, nil, err
 			}
-			size += len(w.status)
+			size += len(status)
 		}
 	}
 	c = &call{lanes: d.keys.lanes(), args: []any{d.opts.Dedupe.Microseconds()}}

@@ -121,6 +121,5 @@ func (f *fuse) blow() {
 func (f *fuse) answers() bool {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), probing{}, true), probePatience)
 	defer cancel()
-	err := f.node.Ping(ctx).Err()
-	return err == nil || errors.Is(err, redis.ErrClosed) || !isTimeout(err)
+	return !isTimeout(f.node.Ping(ctx).Err())
 }

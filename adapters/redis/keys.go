@@ -26,7 +26,6 @@ const (
 	groupsKey  = "groups"
 	queuesKey  = "queues"
 	deadKey    = "dead"
-	deathsKey  = "deaths"
 	countKey   = "deadcount"
 	recentKey  = "recent"
 	groupData  = "groupdata"

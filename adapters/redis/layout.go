@@ -81,9 +81,7 @@ func (k *keeper) Maintain(ctx context.Context) (stem.Maintained, error) {
 			one, err := (&broker{d}).keep(ctx)
 			mu.Lock()
 			defer mu.Unlock()
-			more := sum.More || one.More
-			sum, errs = sum.Add(one), append(errs, err)
-			sum.More = more
+			sum, errs = sum.Beside(one), append(errs, err)
 		})
 	}
 	all.Wait()

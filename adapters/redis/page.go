@@ -17,7 +17,6 @@ const (
 type lot struct {
 	queue    string
 	priority int
-	chosen   bool
 }
 
 // paginate sorts plain messages into pages, see lua/page.lua, each in the order of the messages; rest are the others. Messages of one queue
@@ -27,7 +26,7 @@ func (d *db) paginate(msgs []stem.Message, at []int) (pages [][]int, rest []int)
 	var order []lot
 	for _, n := range at {
 		m := &msgs[n]
-		l := lot{m.Queue, m.Priority, false}
+		l := lot{m.Queue, m.Priority}
 		if lots[l] == nil {
 			order = append(order, l)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,5 +267,32 @@ func TestAQueueIsPurgedOfWhatWasPublishedTogetherAndOfTheRest(t *testing.T) {
 	}
 	if out, err := store.Broker.Publish(t.Context(), message(t, ids[100])); err != nil || out[0].State != stem.Duplicate {
 		t.Fatalf("a chosen id is accepted again soon after: %+v, %v", out, err)
+	}
+}
+
+// What became due while nobody looked is more than a claim looks at: whoever takes some rings for the rest.
+func TestWhoTakesSomeOfManyThatAreDueRingsForTheRest(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	store := fresh(servers.Redis(t).URL())(t, func(o *stem.StoreOptions) { o.Now = func() time.Time { return now } })
+	const many = 700
+	msgs := make([]stem.Message, many)
+	for i := range msgs {
+		msgs[i] = message(t, fmt.Sprintf("due-%04d", i), stem.ETA(now.Add(time.Minute)))
+	}
+	if _, err := store.Broker.Publish(t.Context(), msgs...); err != nil {
+		t.Fatal(err)
+	}
+	_, prefix, _ := strings.Cut(store.Info.URL, "#")
+	bell := "{" + prefix + store.Info.Namespace + "}:q:" + queue + ":b"
+	now = now.Add(time.Hour)
+	for _, lease := range []string{"delayed", "claimed by who is gone"} {
+		for left := many; left > 0; {
+			left -= len(claim(t, store, 512))
+			rung, err := servers.Redis(t).Client.ZPopMin(t.Context(), bell).Result()
+			if err != nil || left > 0 && len(rung) == 0 {
+				t.Fatalf("%s: %d are left, rung %v, %v", lease, left, rung, err)
+			}
+		}
+		now = now.Add(time.Hour)
 	}
 }

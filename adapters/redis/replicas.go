@@ -21,7 +21,7 @@ func (d *db) replicated(ctx context.Context) error {
 	if d.replicas == 0 {
 		return nil
 	}
-	meta := d.keys.key("meta")
+	meta := d.keys.key(metaKey)
 	var server redis.Cmdable = d.client
 	if cluster, ok := d.client.(*redis.ClusterClient); ok {
 		primary, err := cluster.MasterForKey(ctx, meta)

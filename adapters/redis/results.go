@@ -47,11 +47,7 @@ func (d *db) saveCall(writes []stem.StatusWrite, at []int) (c *call, n int, err 
 			return nil, 0, err
 		}
 		head := number(number(nil, int64(w.Status.Epoch)), lifeOf(w.TTL))
-		var terminal byte
-		if w.Status.State.Terminal() {
-			terminal = 1
-		}
-		c.args = append(c.args, append(head, terminal), w.Status.ID, status)
+		c.args = append(c.args, append(head, flag(w.Status.State.Terminal())), w.Status.ID, status)
 		size += len(status)
 	}
 	return c, n, nil

@@ -87,6 +87,16 @@ type wish struct {
 	outcome    error
 }
 
+// encoded is the status of its result.
+func (w *wish) encoded() (_ []byte, err error) {
+	if w.status == nil {
+		status := w.Result.Status
+		status.ID = w.Receipt.ID
+		w.status, err = stem.EncodeStatus(&status)
+	}
+	return w.status, err
+}
+
 // settle carries wishes out and notes the outcome of each.
 func (d *db) settle(ctx context.Context, wishes []*wish) error {
 	for len(wishes) > 0 {
@@ -169,12 +179,10 @@ func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {
 	}
 	if w.Result != nil {
 		flags |= withResult
-		status := w.Result.Status
-		status.ID = w.Receipt.ID
-		if status.State.Terminal() {
+		if w.Result.Status.State.Terminal() {
 			flags |= withTerminal
 		}
-		if result, err = stem.EncodeStatus(&status); err != nil {
+		if result, err = w.encoded(); err != nil {
 			return nil, err
 		}
 		ttl = lifeOf(w.Result.TTL)

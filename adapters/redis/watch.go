@@ -44,7 +44,7 @@ func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, err
 	return out, nil
 }
 
-// interest has scripts tell of a task for a while. The time is real, as the watcher's is.
+// interest has scripts tell of a task for a while. The time is the store's.
 func (d *db) interest(ctx context.Context, id string) error {
 	if d.opts.ReadOnly {
 		return nil // it looks by itself

@@ -73,7 +73,7 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	if w.claimOutage.down() && !w.renew(ctx, true) {
 		return nil, errStillDown
 	}
-	if w.emptyOutage.down() || w.unrenewed.some() {
+	if w.unrenewed.some() {
 		w.renew(ctx, true)
 		if c.Queues = w.unrenewed.without(c.Queues); len(c.Queues) == 0 {
 			return nil, fmt.Errorf("%w: leases could not be renewed there", stem.ErrUnreachable)
@@ -82,9 +82,11 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	c.Lease, c.Owner = w.cfg.Lease, w.cfg.owner()
 	ds, err := w.store.Broker.Claim(ctx, c)
 	if errors.Is(err, stem.ErrUnreachable) {
-		w.claimOutage.over()
-		w.unreached.Store(time.Now().UnixNano())
-		w.emptyOutage.failed(err, "what lies there waits, all else goes on")
+		if ctx.Err() == nil {
+			w.claimOutage.over()
+			w.unreached.Store(time.Now().UnixNano())
+			w.emptyOutage.failed(err, "what lies there waits, all else goes on")
+		}
 		return nil, err
 	}
 	if err != nil {

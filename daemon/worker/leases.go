@@ -45,38 +45,46 @@ func (w *Worker) renew(ctx context.Context, all bool) bool {
 	defer func() { w.unrenewed.set(out, all) }()
 	for len(leases) > 0 {
 		n := min(len(leases), extendBatch)
-		if out = append(out, w.extend(ctx, leases[:n])...); len(out) > 0 {
+		failed, apart := w.extend(ctx, leases[:n])
+		out, leases = append(out, failed...), leases[n:]
+		switch {
+		case len(failed) == 0 && len(out) == 0:
+			w.renewOutage.over()
+		case len(failed) > 0 && !apart: // the others would fare no better
+			out = append(out, leases...)
 			return false
 		}
-		leases = leases[n:]
-		w.renewOutage.over()
 	}
-	return true
+	return len(out) == 0
 }
 
 // extend extends a batch of leases and returns those for which the store did not answer. Where a part of it does not, the leases of each
-// queue are extended apart.
-func (w *Worker) extend(ctx context.Context, leases []stem.Lease) (out []stem.Lease) {
+// queue are extended apart, and other batches may fare better.
+func (w *Worker) extend(ctx context.Context, leases []stem.Lease) (out []stem.Lease, apart bool) {
 	asked := time.Now()
 	lost, err := w.store.Broker.Extend(ctx, leases...)
-	if queues := byQueue(leases); errors.Is(err, stem.ErrUnreachable) && len(queues) > 1 {
-		for _, part := range queues {
-			out = append(out, w.extend(ctx, part)...)
+	if errors.Is(err, stem.ErrUnreachable) {
+		apart = true
+		if queues := byQueue(leases); len(queues) > 1 {
+			for _, part := range queues {
+				failed, _ := w.extend(ctx, part)
+				out = append(out, failed...)
+			}
+			return out, apart
 		}
-		return out
 	}
 	if err != nil {
 		if ctx.Err() == nil {
 			w.renewOutage.failed(err, "leases may be lost")
 		}
-		return leases
+		return leases, apart
 	}
 	w.counters.renewed.Add(uint64(len(leases) - len(lost)))
 	w.inflight.renewed(leases, asked)
 	for _, r := range lost {
 		w.lose(r)
 	}
-	return nil
+	return nil, apart
 }
 
 // missed are the queues in which leases could not be renewed. What we hold there would come to us once more if we claimed there before

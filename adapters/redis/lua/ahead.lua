@@ -1,18 +1,19 @@
 -- What a claim sees before all else; ARGV and what it returns are those of the script. Most of the queues that an idle daemon asks for hold
 -- nothing, and then this is all that they cost. Who takes something may have no room for what becomes due soon, which he alone may know of:
--- so he rings for the next who waits.
+-- so he rings for the next who waits. HOLDING are the queues that hold something.
+local HOLDING = {}
 do
   local SOON = 3000000 -- bellPatience
   local function within(key, from, to) return #call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, 1) > 0 end
-  local vacant, takes, after, till, soon = true, false, '(' .. NOWS, int(NOW + SOON), {}
+  local takes, after, till, soon = false, '(' .. NOWS, int(NOW + SOON), {}
   for q = 1, #ARGV - 4 do
     if call('EXISTS', ready(q), delayed(q), leased(q)) > 0 then
-      vacant = false
+      HOLDING[#HOLDING + 1] = q
       takes = takes or call('EXISTS', ready(q)) == 1 or within(delayed(q), '-inf', NOWS) or within(leased(q), '-inf', NOWS)
       if within(delayed(q), after, till) or within(leased(q), after, till) then soon[#soon + 1] = q end
     end
   end
-  if vacant then return { -1, 0, NOW, 0, 0 } end
+  if #HOLDING == 0 then return { -1, 0, NOW, 0, 0 } end
   if takes then
     for _, q in ipairs(soon) do ring(q) end
   end

@@ -65,6 +65,7 @@ local function expire(q, over)
   if #ids > 0 then call('ZREM', leased(q), unpack(ids)) end
 end
 
+-- promote makes ready what is due, and says whether there may be more of it than it looks at.
 local function promote(q)
   local due = call('ZRANGEBYSCORE', delayed(q), '-inf', NOWS, 'LIMIT', 0, PROMOTE)
   if #due > 0 then
@@ -77,6 +78,7 @@ local function promote(q)
   end
   local over = call('ZRANGEBYSCORE', leased(q), '-inf', NOWS, 'LIMIT', 0, PROMOTE)
   if #over > 0 then expire(q, over) end
+  return #due == PROMOTE or #over > 0 and #call('ZRANGEBYSCORE', leased(q), '-inf', NOWS, 'LIMIT', 0, 1) > 0
 end
 
 -- claim gives the state of a task that has a past or wishes of its own, and when its lease ends.
@@ -176,7 +178,7 @@ end
 
 local got = 0
 local function visit(q)
-  promote(q)
+  local more = promote(q)
   local left = most - got
   local limit = tonumber(ARGV[4 + q])
   if limit > 0 then left = math.min(left, limit) end
@@ -185,7 +187,7 @@ local function visit(q)
     if n == 0 then break end
     got, left = got + n, left - n
   end
-  if call('EXISTS', ready(q)) == 1 then ring(q) end -- for the next who waits
+  if more or call('EXISTS', ready(q)) == 1 then ring(q) end -- for the next who waits
   if got == 0 then
     local first = call('ZRANGE', delayed(q), 0, 0, 'WITHSCORES')[2]
     local lease = call('ZRANGE', leased(q), 0, 0, 'WITHSCORES')[2]
@@ -194,10 +196,7 @@ local function visit(q)
     end
   end
 end
-for q = 1, #ARGV - 4 do
-  -- Most of the queues that an idle daemon asks for hold nothing, and this is all that they cost.
-  if call('EXISTS', ready(q), delayed(q), leased(q)) > 0 then visit(q) end
-end
+for _, q in ipairs(HOLDING) do visit(q) end -- see ahead.lua
 turn()
 done()
 out[1], out[2] = wait, lost

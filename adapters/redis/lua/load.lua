@@ -1,4 +1,4 @@
--- Reads what is known of tasks. ARGV: time, ids. Returns for each: state, message without its body, result; empty: none.
+-- Reads what is known of tasks. ARGV: time, ids. Returns the time, and for each: state, message without its body, result; empty: none.
 local ids, out = {}, { NOW }
 for i = 2, #ARGV do ids[i - 1] = ARGV[i] end
 local states, results = call('HMGET', TASKS, unpack(ids)), call('HMGET', RESULTS, unpack(ids))

@@ -1,5 +1,5 @@
 -- Lists records. ARGV: time, lower and upper bound in the index, length of what members have before the field, limit. Returns the
--- values of the range.
+-- time and the values of the range.
 local skip, fields = tonumber(ARGV[4]), {}
 for _, m in ipairs(call('ZRANGEBYLEX', RECORDINDEX, ARGV[2], ARGV[3], 'LIMIT', 0, ARGV[5])) do
   fields[#fields + 1] = sub(m, skip + 1)

@@ -1,4 +1,4 @@
--- Gives back what an owner holds. ARGV: time, owner, queue's number, and the tasks that may be held. Returns how many were.
+-- Gives back what an owner holds. ARGV: time, owner, and the tasks of the queue that may be held. Returns how many were.
 local owner, q, n = ARGV[2], 1, 0
 for i = 3, #ARGV do
   local id = ARGV[i]
