@@ -96,12 +96,34 @@ func (d directory) load(ctx context.Context, refs []stem.RecordRef) ([]*entry, e
 		if r == nil {
 			continue
 		}
-		out[i] = &entry{record: r}
-		if err := json.Unmarshal(r.Body, &out[i].note); err != nil {
+		if out[i], err = entryOf(r); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+func entryOf(r *stem.Record) (*entry, error) {
+	e := &entry{record: r}
+	return e, json.Unmarshal(r.Body, &e.note)
+}
+
+// sweepSlice is how many entries of a kind one call of Maintain looks at.
+const sweepSlice = 500
+
+// due are the entries of a kind that are to be looked at by then.
+func (d directory) due(ctx context.Context, kind string, by time.Time) (out []*entry, more bool, err error) {
+	page, err := d.records.List(ctx, stem.RecordQuery{Kind: kind, DueBefore: by, Limit: sweepSlice})
+	if err != nil {
+		return nil, false, err
+	}
+	out = make([]*entry, len(page.Items))
+	for i := range page.Items {
+		if out[i], err = entryOf(&page.Items[i]); err != nil {
+			return nil, false, err
+		}
+	}
+	return out, page.Next != "", nil
 }
 
 // erase deletes entries that are still of these versions.

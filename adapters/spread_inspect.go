@@ -113,34 +113,21 @@ func (b *spreadBroker) tidy(ctx context.Context) (more bool, err error) {
 	return expired.More, err
 }
 
-// sweepSlice is how many chosen ids one call of Maintain looks at.
-const sweepSlice = 500
-
 // sweep deletes the entries of chosen ids that their lanes have forgotten; those that they still know are looked at again later.
 func (b *spreadBroker) sweep(ctx context.Context) (more bool, err error) {
-	page, err := b.directory.records.List(ctx, stem.RecordQuery{Kind: kindID, DueBefore: b.now(), Limit: sweepSlice})
-	if err != nil || len(page.Items) == 0 {
-		return false, err
-	}
-	refs := make([]stem.RecordRef, len(page.Items))
-	for i, r := range page.Items {
-		refs[i] = r.RecordRef
-	}
-	entries, err := b.directory.load(ctx, refs)
+	entries, more, err := b.directory.due(ctx, kindID, b.now())
 	if err != nil {
 		return false, err
 	}
 	var lanes byLane
 	for i, e := range entries {
-		if e != nil {
-			lanes.add(e.Lane, i)
-		}
+		lanes.add(e.Lane, i)
 	}
 	writes := make([]stem.RecordWrite, len(entries))
 	err = b.inLanes(&lanes, func(l *lane, at []int) error {
 		ids := make([]string, len(at))
 		for n, i := range at {
-			ids[n] = refs[i].ID
+			ids[n] = entries[i].record.ID
 		}
 		known, err := l.Knows(ctx, ids...)
 		for n, i := range at {
@@ -162,5 +149,5 @@ func (b *spreadBroker) sweep(ctx context.Context) (more bool, err error) {
 	if len(writes) > 0 {
 		_, _, err = b.directory.save(ctx, writes)
 	}
-	return page.Next != "", err
+	return more, err
 }

@@ -36,23 +36,13 @@ func (b *spreadBroker) forget(ctx context.Context, over []*entry, from []string)
 // mend finishes moves whose movers have not, and drops the entries of those that are over. An entry has no end of its own: as long as a
 // task may be where it was, it is known that it has gone.
 func (b *spreadBroker) mend(ctx context.Context) (more bool, err error) {
-	page, err := b.directory.records.List(ctx, stem.RecordQuery{Kind: kindMove, DueBefore: b.now(), Limit: sweepSlice})
-	if err != nil || len(page.Items) == 0 {
-		return false, err
-	}
-	refs := make([]stem.RecordRef, len(page.Items))
-	for i, r := range page.Items {
-		refs[i] = r.RecordRef
-	}
-	entries, err := b.directory.load(ctx, refs)
+	entries, more, err := b.directory.due(ctx, kindMove, b.now())
 	if err != nil {
 		return false, err
 	}
 	var from byLane
 	for i, e := range entries {
-		if e != nil {
-			from.add(strings.TrimSuffix(refs[i].Part, "\x00"+refs[i].ID), i)
-		}
+		from.add(strings.TrimSuffix(e.record.Part, "\x00"+e.record.ID), i)
 	}
 	err = each(from.names, func(_ int, name string) error {
 		var due []*entry
@@ -61,7 +51,7 @@ func (b *spreadBroker) mend(ctx context.Context) (more bool, err error) {
 		}
 		return b.mendLane(ctx, name, due)
 	})
-	return page.Next != "", err
+	return more, err
 }
 
 // mendLane mends the moves from a lane. What can not be mended now is put off, so that it is not in the way of others.
