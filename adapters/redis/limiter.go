@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
@@ -17,14 +16,6 @@ const (
 	// takeMax is how many tokens of one key one script takes.
 	takeMax = 1000
 )
-
-// taking is a script that takes tokens of one key.
-type taking struct {
-	key  string
-	asks []int // places in the batch
-	args []any
-	cmd  *redis.Cmd
-}
 
 // Take implements stem.Limiter. Keys are spread over the nodes of a Cluster; one that can not be reached fails its own keys only.
 func (b *broker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAnswer, error) {
@@ -43,44 +34,36 @@ func (b *broker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAns
 }
 
 // takings orders what is asked for by key, and answers what can not be asked.
-func (b *broker) takings(asks []stem.RateAsk, out []stem.RateAnswer) []*taking {
-	var all []*taking
-	open := map[string]*taking{} // the last of each key
+func (b *broker) takings(asks []stem.RateAsk, out []stem.RateAnswer) []*call {
+	var all []*call
+	open := map[string]*call{} // the last of each key
 	for i, a := range asks {
 		if out[i].Err = adapters.CheckAsk(a); out[i].Err != nil {
 			continue
 		}
-		t := open[a.Key]
-		if t == nil || len(t.asks) == takeMax {
-			t = &taking{key: b.keys.limit(a.Key), args: []any{b.clock()}}
-			open[a.Key] = t
-			all = append(all, t)
+		c := open[a.Key]
+		if c == nil || len(c.msgs) == takeMax {
+			c = &call{script: "take", key: b.keys.limit(a.Key), args: []any{b.clock()}}
+			open[a.Key] = c
+			all = append(all, c)
 		}
 		every, hold := adapters.RateNumbers(a.Rate)
-		t.asks, t.args = append(t.asks, i), append(t.args, every, hold)
+		c.msgs, c.args = append(c.msgs, i), append(c.args, every, hold)
 	}
 	return all
 }
 
 // takeTokens runs scripts in one round trip. It fails when all of them do.
-func (b *broker) takeTokens(ctx context.Context, part []*taking, out []stem.RateAnswer) error {
-	script := b.scripts["take"]
-	pipe := b.client.Pipeline()
-	for _, t := range part {
-		t.cmd = script.EvalSha(ctx, pipe, []string{t.key}, t.args...)
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+func (b *broker) takeTokens(ctx context.Context, part []*call, out []stem.RateAnswer) error {
+	b.runApart(ctx, part)
 	failed := 0
 	var last error
-	for _, t := range part {
-		if redis.HasErrorPrefix(t.cmd.Err(), "NOSCRIPT") {
-			t.cmd = script.Eval(ctx, b.client, []string{t.key}, t.args...)
-		}
-		until, err := t.cmd.Int64Slice()
+	for _, c := range part {
+		until, err := c.cmd.Int64Slice()
 		if err != nil {
 			failed, last = failed+1, err
 		}
-		for n, i := range t.asks {
+		for n, i := range c.msgs {
 			switch {
 			case err != nil:
 				out[i].Err = b.wrap("take", err)

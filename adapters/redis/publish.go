@@ -2,9 +2,7 @@ package redis
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
@@ -51,15 +49,6 @@ func (b *broker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Publ
 	return out, nil
 }
 
-// call is one script with the messages it publishes.
-type call struct {
-	script string
-	lanes  *lanes
-	args   []any
-	msgs   []int
-	cmd    *redis.Cmd
-}
-
 // publish publishes the messages at these indexes, in this order, and waits for the replicas that must have them.
 func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
 	if len(at) == 1 && d.pageMin > 1 && plain(&msgs[at[0]]) {
@@ -73,76 +62,38 @@ func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []s
 	}
 	for len(at) > 0 {
 		var calls []*call
-		for len(at) > 0 && len(calls) < publishAhead {
+		groups := 0
+		for ; len(at) > 0 && len(calls) < publishAhead; groups++ {
 			more, n, err := d.publishCalls(msgs, at)
 			if err != nil {
 				return err
 			}
 			calls, at = append(calls, more...), at[n:]
 		}
-		if err := d.accept(ctx, msgs, calls, out); err != nil {
+		if groups > 1 { // the calls of one are of different places or of one script
+			inOrder(calls)
+		}
+		if err := d.accept(ctx, calls, out); err != nil {
 			return err
 		}
 	}
 	return d.replicated(ctx)
 }
 
-// accept runs calls and notes what the server answers.
-func (d *db) accept(ctx context.Context, msgs []stem.Message, calls []*call, out []stem.Published) error {
+// accept runs calls and notes what the server answers: of each message that it did not publish its number and the id that stands for it.
+func (d *db) accept(ctx context.Context, calls []*call, out []stem.Published) error {
 	if err := d.runAll(ctx, calls); err != nil {
 		return err
 	}
 	for _, c := range calls {
-		if c.script == "bulk" {
-			if err := c.stands(out); err != nil {
-				return err
-			}
-			continue
-		}
-		if c.script != "publish" {
-			known, err := c.cmd.Int64Slice()
-			if err != nil {
-				return err
-			}
-			if len(known) == 0 {
-				continue
-			}
-			rest := make([]int, len(known))
-			for i, n := range known {
-				rest[i] = c.msgs[n-1]
-			}
-			if c, err = d.arriveCall(msgs, rest); err != nil {
-				return err
-			}
-			if err := d.runAll(ctx, []*call{c}); err != nil {
-				return err
-			}
-		}
-		stand, err := c.cmd.StringSlice()
+		known, err := c.cmd.Slice()
 		if err != nil {
 			return err
 		}
-		if len(stand) != len(c.msgs) {
-			return fmt.Errorf("%d answers for %d messages", len(stand), len(c.msgs))
+		for i := 0; i+1 < len(known); i += 2 {
+			p := &out[c.msgs[known[i].(int64)-1]]
+			p.State, p.ID = stem.Duplicate, known[i+1].(string)
 		}
-		for i, n := range c.msgs {
-			if stand[i] != "" {
-				out[n].State, out[n].ID = stem.Duplicate, stand[i]
-			}
-		}
-	}
-	return nil
-}
-
-// stands notes what lua/bulk.lua answers.
-func (c *call) stands(out []stem.Published) error {
-	known, err := c.cmd.Slice()
-	if err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(known); i += 2 {
-		p := &out[c.msgs[known[i].(int64)-1]]
-		p.State, p.ID = stem.Duplicate, known[i+1].(string)
 	}
 	return nil
 }
@@ -240,28 +191,4 @@ func (d *db) arriveCall(msgs []stem.Message, at []int) (*call, error) {
 		c.args = append(c.args, m.ID, given)
 	}
 	return c, nil
-}
-
-// runAll runs scripts in one round trip, in order.
-func (d *db) runAll(ctx context.Context, calls []*call) error {
-	if len(calls) > 1 {
-		pipe := d.client.Pipeline()
-		for _, c := range calls {
-			s := d.scripts[c.script]
-			c.cmd = s.EvalSha(ctx, pipe, c.lanes.of(s), c.args...)
-		}
-		_, err := pipe.Exec(ctx)
-		if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
-			return err
-		}
-	}
-	for _, c := range calls {
-		if s := d.scripts[c.script]; len(calls) == 1 || redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
-			c.cmd = d.eval(ctx, s, c.lanes.of(s), c.args...)
-		}
-		if err := c.cmd.Err(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -89,34 +89,6 @@ func (r *rings) Look(ctx context.Context, wait bool, asks []adapters.Ask) []adap
 	return out
 }
 
-// runApart runs scripts in one round trip to each node; each answers for itself. A node that does not know a script is given it.
-func (c *conn) runApart(ctx context.Context, calls []*call) {
-	run := func(calls []*call, how func(*script, redis.Pipeliner, *call) *redis.Cmd) {
-		pipe := c.client.Pipeline()
-		for _, one := range calls {
-			one.cmd = how(c.scripts[one.script], pipe, one)
-		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
-	}
-	if len(calls) == 0 {
-		return
-	}
-	run(calls, func(s *script, pipe redis.Pipeliner, one *call) *redis.Cmd {
-		return s.EvalSha(ctx, pipe, one.lanes.of(s), one.args...)
-	})
-	var rest []*call
-	for _, one := range calls {
-		if redis.HasErrorPrefix(one.cmd.Err(), "NOSCRIPT") {
-			rest = append(rest, one)
-		}
-	}
-	if len(rest) > 0 {
-		run(rest, func(s *script, pipe redis.Pipeliner, one *call) *redis.Cmd {
-			return s.Eval(ctx, pipe, one.lanes.of(s), one.args...)
-		})
-	}
-}
-
 // empty says whether a bell is listened to at a place that was found empty, and until when that counts.
 func (r *rings) empty(a adapters.Ask, now time.Time) (until time.Time, empty bool) {
 	r.mu.Lock()

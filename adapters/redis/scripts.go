@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"embed"
 	"fmt"
 	"regexp"
@@ -16,8 +15,9 @@ var sources embed.FS
 
 // parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"enqueue": "ring", "one": "ring", "bulk": "short state page counters ring arrive", "publish": "short state page counters ring arrive",
-	"claim": "ring ahead short state page unpage counters", "extend": "short state page unpage ring", "release": "short state page unpage ring",
+	"enqueue": "ring known new short state page counters arrive", "one": "ring", "bulk": "short state page counters ring arrive known",
+	"publish": "short state page counters ring arrive",
+	"claim":   "ring ahead short state page unpage counters", "extend": "short state page unpage ring", "release": "short state page unpage ring",
 	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
 	"replay": "short state page counters ring arrive end", "letters": "", "purgedead": "short state end",
 	"save": "short state page unpage ring lapse result", "load": "short state page", "stays": "short state page", "waiting": "short state page",
@@ -91,17 +91,4 @@ func (s *script) declare(src string) string {
 		fmt.Fprintf(&lines, "local function %s(q) return KEYS[%d * q + %d] end\n", function, len(functions), len(s.fixed)-len(functions)+i+1)
 	}
 	return lines.String()
-}
-
-// eval runs a script. A server that does not know it, perhaps since a restart, is given it.
-func (d *db) eval(ctx context.Context, s *script, keys []string, args ...any) *redis.Cmd {
-	server, free := d.alone()
-	defer free()
-	return s.Run(ctx, server, keys, args...)
-}
-
-// run runs a script, whose first argument is the time.
-func (d *db) run(ctx context.Context, name string, l *lanes, args ...any) *redis.Cmd {
-	s, all := d.scripts[name], make([]any, 0, len(args)+1)
-	return d.eval(ctx, s, l.of(s), append(append(all, d.clock()), args...)...)
 }

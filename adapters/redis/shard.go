@@ -76,8 +76,3 @@ func (d *db) scatter(ctx context.Context, script string, all []*portion, build f
 	}
 	return nil
 }
-
-// callOf is a call of a script that touches no queue; the time comes first.
-func (d *db) callOf(args ...any) *call {
-	return &call{lanes: d.keys.lanes(), args: append([]any{d.clock()}, args...)}
-}

@@ -1,18 +1,7 @@
 -- Publishes pages. ARGV: time, and for each page: numbers, the queue's name, what Go wrote of it, and the ids of its messages, all different.
 -- Returns the numbers, from 1 on over all messages, of those that it did not publish, each with the id that stands for it.
-local some, out = call('EXISTS', SEEN, WATCHED) > 0, {}
+local out = {}
 counters()
-
-local function known(first, last)
-  for _, key in ipairs({ BODIES, RESULTS }) do
-    for _, v in ipairs(call('HMGET', key, unpack(ARGV, first, last))) do
-      if v then return true end
-    end
-  end
-  for _, till in ipairs(some and call('ZMSCORE', SEEN, unpack(ARGV, first, last)) or {}) do
-    if till then return true end
-  end
-end
 
 -- place gives a page the numbers of its arrivals. Where there is a page of that name the counter was lost, and goes on far behind.
 local function place(value, n)
