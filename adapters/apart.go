@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -36,26 +36,12 @@ func together(ctx context.Context, n int, do func(ctx context.Context) error) er
 
 // apart does it for each of them alone, since together it failed with why.
 func apart(ctx context.Context, n int, why error, do func(ctx context.Context, i int) error) []error {
-	errs := make([]error, n)
 	if n == 1 || ctx.Err() != nil {
-		for i := range errs {
-			errs[i] = why
-		}
-		return errs
+		return slices.Repeat([]error{why}, n)
 	}
 	ctx, cancel := context.WithTimeout(ctx, apartPatience)
 	defer cancel()
-	var all sync.WaitGroup
-	turn := make(chan struct{}, apartAbreast)
-	for i := range errs {
-		turn <- struct{}{}
-		all.Go(func() {
-			defer func() { <-turn }()
-			errs[i] = do(ctx, i)
-		})
-	}
-	all.Wait()
-	return errs
+	return Abreast(n, apartAbreast, func(i int) error { return do(ctx, i) })
 }
 
 // unreachable is the answer to a member for which something could not be done.

@@ -113,32 +113,7 @@ func CheckGroup(g stem.Group) error {
 	return CheckMessage(*g.Callback)
 }
 
-// KeyTaken says that a dead letter can not be replayed because another task holds its unique key.
-func KeyTaken(holder string) error {
-	return fmt.Errorf("task %s holds its unique key: replay it when that one has ended", holder)
-}
-
 // EndTally counts an end that no settlement made; false: the task is in no group.
 func EndTally(s *stem.Status) (stem.Tally, bool) {
 	return stem.Tally{Group: s.GroupID, TaskID: s.ID, Epoch: s.Epoch, State: s.State}, s.GroupID != ""
-}
-
-// Limits of pages: what a zero or too large limit means.
-const (
-	pageDefault       = 50
-	recordPageDefault = 100
-	pageMax           = 1000
-)
-
-// PageLimit is the number of items a page of statuses, tasks or dead letters holds when limit was asked for.
-func PageLimit(limit int) int { return clampLimit(limit, pageDefault) }
-
-// RecordLimit is PageLimit for records.
-func RecordLimit(limit int) int { return clampLimit(limit, recordPageDefault) }
-
-func clampLimit(limit, def int) int {
-	if limit <= 0 {
-		return def
-	}
-	return min(limit, pageMax)
 }

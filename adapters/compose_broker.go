@@ -88,17 +88,6 @@ func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delive
 // heldBack is how long a task is hidden whose part of the results can not be reached.
 const heldBack = 5 * time.Second
 
-// lengthOfLease is how long a claim that asks for this long holds a task.
-func lengthOfLease(m *stem.Message, asked time.Duration) time.Duration {
-	if m.Lease > 0 {
-		return m.Lease
-	}
-	if asked > 0 {
-		return asked
-	}
-	return stem.DefaultLease
-}
-
 // giveBack ends claims that nobody will hear of, each in a way.
 func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery, how func(stem.Delivery) stem.Settlement) error {
 	back := make([]stem.Settlement, len(ds))
@@ -116,7 +105,7 @@ func giveBack(ctx context.Context, b stem.Broker, ds []stem.Delivery, how func(s
 
 // putBack hides what a claim gave for a moment: released it would be claimed again at once, and nothing that is behind it.
 func putBack(d stem.Delivery, c stem.Claim) stem.Settlement {
-	return stem.Settlement{Kind: stem.Hold, At: d.LeasedUntil.Add(heldBack - lengthOfLease(&d.Message, c.Lease))}
+	return stem.Settlement{Kind: stem.Hold, At: d.LeasedUntil.Add(heldBack - LeaseOf(&d.Message, c.Lease))}
 }
 
 // Extend implements stem.Broker.

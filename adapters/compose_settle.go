@@ -84,7 +84,7 @@ func (b *composedBroker) fence(ctx context.Context, settlements []stem.Settlemen
 			b.begun.remove(s.Receipt)
 		}
 		if errs[i] == nil && b.tooEarly(s) {
-			errs[i] = fmt.Errorf("settle: task %s was acknowledged early: only Done or Dead can follow", s.Receipt.ID)
+			errs[i] = fmt.Errorf("settle: task %s: %w", s.Receipt.ID, ErrAckedEarly)
 		}
 	}
 	return nil

@@ -67,6 +67,12 @@ type Stay struct {
 // StayID is the id under which a store may remember a token among the ids it remembers; no task can have it.
 func StayID(token string) string { return strings.Repeat("\x00", stem.MaxName+1) + token }
 
+// StayFor is how long a token is remembered that nobody forgets; the numbers of all stores are exact so far.
+const StayFor = 100 * 365 * 24 * time.Hour
+
+// StayAfter is how long it is remembered once it is forgotten.
+func StayAfter(o stem.StoreOptions) time.Duration { return max(o.Dedupe, time.Hour) }
+
 // laneOf names the lane of a queue: its own, but the private queues of subscribers, which come and go, share one.
 func laneOf(queue string) string {
 	if strings.HasPrefix(queue, stem.BroadcastPrefix) {

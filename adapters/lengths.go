@@ -44,7 +44,7 @@ func (l *lengths) of(r stem.Receipt) time.Duration {
 // claimed notes the leases of what a claim gave.
 func (l *lengths) claimed(c stem.Claim, ds []stem.Delivery) {
 	for i := range ds {
-		l.note(ds[i].Receipt, lengthOfLease(&ds[i].Message, c.Lease))
+		l.note(ds[i].Receipt, LeaseOf(&ds[i].Message, c.Lease))
 	}
 }
 

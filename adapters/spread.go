@@ -185,18 +185,7 @@ func each[T any](items []T, do func(i int, item T) error) error {
 	if len(items) == 1 {
 		return do(0, items[0])
 	}
-	errs := make([]error, len(items))
-	slots := make(chan struct{}, abreast)
-	var all sync.WaitGroup
-	for i, item := range items {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = do(i, item)
-		})
-	}
-	all.Wait()
-	return joined(errs)
+	return joined(Abreast(len(items), abreast, func(i int) error { return do(i, items[i]) }))
 }
 
 // byLane sorts indexes of things into lanes, which come in the order in which they first appear.

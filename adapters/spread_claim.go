@@ -98,7 +98,7 @@ const (
 // them. A lane that can not be reached holds up no other: its error is told when there is nothing else to tell.
 func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	if c.Owner == "" {
-		return nil, errors.New("claim: a claim needs an owner")
+		return nil, fmt.Errorf("claim: %w", ErrNoOwner)
 	}
 	p, err := b.plan(c.Queues)
 	if err != nil {
@@ -267,14 +267,11 @@ func (b *spreadBroker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem
 	var lost []stem.Receipt
 	var stakes []stake
 	for i, l := range leases {
-		switch length := l.For; {
+		switch {
 		case gone[i]:
 			lost = append(lost, l.Receipt)
 		case !unsure[i] && claims[i].unique.Key != "":
-			if length <= 0 {
-				length = stem.DefaultLease
-			}
-			stakes = append(stakes, stake{l.Receipt.ID, claims[i].lane, claims[i].unique, time.Time{}, length})
+			stakes = append(stakes, stake{l.Receipt.ID, claims[i].lane, claims[i].unique, time.Time{}, LeaseLength(l.For)})
 		}
 	}
 	if len(stakes) > 0 { // a lane that can not be reached costs no other its keys

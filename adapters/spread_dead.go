@@ -11,10 +11,7 @@ import (
 	"github.com/stemd/stem"
 )
 
-var (
-	errLive  = errors.New("a task of this id is live")
-	errTaken = errors.New("its id is just being taken by a publisher")
-)
+var errTaken = errors.New("its id is just being taken by a publisher")
 
 // letter is a dead letter and its lane.
 type letter struct {
@@ -222,7 +219,7 @@ func (b *spreadBroker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replay
 	out := make([]stem.Replayed, len(found))
 	for i, l := range slices.Backward(found) {
 		if out[i].DeadLetter = l.DeadLetter; tasks[i].live() {
-			out[i].Err = fmt.Errorf("replay: %w", errLive)
+			out[i].Err = fmt.Errorf("replay: %w", ErrLive)
 			continue
 		}
 		why, err := b.replay(ctx, l, r, takes[i])
@@ -336,7 +333,7 @@ func (b *spreadBroker) replayInside(ctx context.Context, l letter, r stem.Replay
 		return nil, err
 	}
 	if len(done) == 0 {
-		return errors.New("somebody else has replayed or purged it"), nil
+		return ErrGone, nil
 	}
 	return done[0].Err, nil
 }

@@ -61,13 +61,13 @@ func (b *spreadBroker) mendLane(ctx context.Context, name string, due []*entry) 
 		return nil
 	}
 	var failed []error
+	var again []*entry
 	for i, err := range apart(ctx, len(due), err, func(ctx context.Context, i int) error { return b.mendAll(ctx, name, due[i:i+1]) }) {
-		if err == nil {
-			continue
+		if err != nil {
+			failed, again = append(failed, err), append(again, due[i])
 		}
-		failed = append(failed, err, b.putOff(ctx, due[i], mendAgain))
 	}
-	return joined(failed)
+	return joined(append(failed, b.putOff(ctx, again, mendAgain)))
 }
 
 func (b *spreadBroker) mendAll(ctx context.Context, name string, due []*entry) error {
@@ -105,8 +105,9 @@ func (b *spreadBroker) mendAll(ctx context.Context, name string, due []*entry) e
 		return err
 	}
 	var gone []Stay
+	var left []*entry
 	for _, m := range movings {
-		gone = append(gone, m.from)
+		gone, left = append(gone, m.from), append(left, m.entry)
 		b.hints.set(m.claim.ID, b.laneOf(m.stay.Message.Queue))
 	}
 	if len(gone) > 0 {
@@ -115,19 +116,23 @@ func (b *spreadBroker) mendAll(ctx context.Context, name string, due []*entry) e
 		}
 	}
 	// Somebody may have claimed one just before it left and look for its entry now: it goes with the next mending.
-	for _, m := range movings {
-		if err := b.putOff(ctx, m.entry, mendAfter); err != nil {
-			return err
-		}
+	if err := b.putOff(ctx, left, mendAfter); err != nil {
+		return err
 	}
 	return b.drop(ctx, name, over)
 }
 
-// putOff has an entry looked at again later.
-func (b *spreadBroker) putOff(ctx context.Context, e *entry, d time.Duration) error {
-	w := stem.RecordWrite{Record: *e.record, Op: stem.ReplaceRecord, IfVersion: e.record.Version}
-	w.Record.Due = b.now().Add(d)
-	_, _, err := b.directory.save(ctx, []stem.RecordWrite{w})
+// putOff has entries looked at again later.
+func (b *spreadBroker) putOff(ctx context.Context, entries []*entry, d time.Duration) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	writes := make([]stem.RecordWrite, len(entries))
+	for i, e := range entries {
+		writes[i] = stem.RecordWrite{Record: *e.record, Op: stem.ReplaceRecord, IfVersion: e.record.Version}
+		writes[i].Record.Due = b.now().Add(d)
+	}
+	_, _, err := b.directory.save(ctx, writes)
 	return err
 }
 

@@ -59,7 +59,7 @@ func (b *spreadBroker) move(ctx context.Context, ends []*ending) error {
 		case b.laneOf(to) == e.claim.lane: // parked where it is parked already
 			continue
 		case s.Message.State.AckedEarly:
-			e.err = fmt.Errorf("settle: task %s was acknowledged early: only Done or Dead can follow", e.claim.ID)
+			e.err = fmt.Errorf("settle: task %s: %w", e.claim.ID, ErrAckedEarly)
 			continue
 		}
 		m := moving{claim: e.claim, from: *s, stay: s, entry: entries[i]}

@@ -11,19 +11,11 @@ import (
 func (b *spreadBroker) keyWrite(p *post, held bool) stem.RecordWrite {
 	w := stem.RecordWrite{Record: note{Lane: p.lane, Task: p.ID, Held: held}.record(keyRef(p.Unique.Key)), Op: stem.CreateRecord}
 	if due := p.State.NotBefore; due.After(b.now()) {
-		w.Record.Expires = due.Add(lengthOf(p.Unique))
+		w.Record.Expires = due.Add(ReservedFor(p.Unique))
 	} else {
-		w.TTL = lengthOf(p.Unique)
+		w.TTL = ReservedFor(p.Unique)
 	}
 	return w
-}
-
-// lengthOf is how long a key is reserved beyond its task's due time or lease.
-func lengthOf(u stem.Reservation) time.Duration {
-	if u.For <= 0 {
-		return stem.DefaultUnique
-	}
-	return u.For
 }
 
 // takeKeys takes the unique keys of messages that are still on their way, or says who holds them.
@@ -205,11 +197,11 @@ func (b *spreadBroker) renewOnce(ctx context.Context, stakes []stake) (again []s
 // renewal is the entry of a task that lives; e is the present one, or nil. It never ends earlier than that.
 func (b *spreadBroker) renewal(s stake, e *entry) stem.RecordWrite {
 	w := stem.RecordWrite{Record: note{Lane: s.lane, Task: s.task, Held: true}.record(keyRef(s.unique.Key)), Op: stem.CreateRecord}
-	until := later(b.now().Add(s.lease), s.busy).Add(lengthOf(s.unique))
+	until := later(b.now().Add(s.lease), s.busy).Add(ReservedFor(s.unique))
 	if s.busy.After(b.now()) && s.lease == 0 {
 		w.Record.Expires = until
 	} else {
-		w.TTL = s.lease + lengthOf(s.unique)
+		w.TTL = s.lease + ReservedFor(s.unique)
 	}
 	if e != nil {
 		w.Op, w.IfVersion = stem.ReplaceRecord, e.record.Version

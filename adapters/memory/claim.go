@@ -2,10 +2,10 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // waiter is a claim that waits.
@@ -21,7 +21,7 @@ func (w *waiter) wake() {
 // Claim implements stem.Broker. Only waiting takes real time: an injected clock decides what is due, not how long to wait.
 func (b *broker) Claim(ctx context.Context, cl stem.Claim) ([]stem.Delivery, error) {
 	if cl.Owner == "" {
-		return nil, wrap("claim", errors.New("a claim needs an owner"))
+		return nil, wrap("claim", adapters.ErrNoOwner)
 	}
 	now, err := b.change()
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *core) claim(t *task, cl stem.Claim, now time.Time) stem.Delivery {
 	}
 	t.msg.State.Epoch = c.next(t.msg.State.Epoch, now)
 	t.owner = cl.Owner
-	t.until = now.Add(leaseOf(&t.msg, cl.Lease))
+	t.until = now.Add(adapters.LeaseOf(&t.msg, cl.Lease))
 	t.place = leased
 	t.queue.leased.push(t)
 	c.reserve(t, now)
@@ -106,16 +106,6 @@ func (c *core) claim(t *task, cl stem.Claim, now time.Time) stem.Delivery {
 		Message: t.msg, LeasedUntil: t.until,
 		Receipt: stem.Receipt{ID: t.msg.ID, Queue: t.msg.Queue, Owner: t.owner, Epoch: t.msg.State.Epoch},
 	}
-}
-
-func leaseOf(m *stem.Message, asked time.Duration) time.Duration {
-	if m.Lease > 0 {
-		return m.Lease
-	}
-	if asked > 0 {
-		return asked
-	}
-	return stem.DefaultLease
 }
 
 // changes fires when a task of a waiting claim's queues becomes due or its lease expires; nil: nothing will by itself.

@@ -3,15 +3,12 @@ package memory
 import (
 	"container/list"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
-
-var errLive = errors.New("a task of this id is live")
 
 // letter is a dead letter in its list.
 type letter struct {
@@ -102,7 +99,7 @@ func (b *broker) Replay(_ context.Context, r stem.Replay) ([]stem.Replayed, erro
 	for i, l := range slices.Backward(found) {
 		out[i].DeadLetter = l.DeadLetter
 		if l.entry.task != nil {
-			out[i].Err = wrap("replay", errLive)
+			out[i].Err = wrap("replay", adapters.ErrLive)
 		} else if holder := b.holder(l.Message.Unique.Key, now); holder != "" {
 			out[i].Err = wrap("replay", adapters.KeyTaken(holder))
 		} else if !r.DryRun {

@@ -58,7 +58,7 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	stay, e := c.entry(adapters.StayID(s.Token)), c.entry(s.Message.ID)
 	again := stay.seenUntil.After(now)
 	if !again {
-		c.remind(stay, now.Add(always))
+		c.remind(stay, now.Add(adapters.StayFor))
 	}
 	if again || e.task != nil {
 		c.tidy(e)
@@ -73,9 +73,6 @@ func (c *core) adopt(s *adapters.Stay, now time.Time) {
 	c.reserve(t, now)
 	c.updated(e, now)
 }
-
-// always is how long a stay is remembered that is not forgotten.
-const always = 100 * 365 * 24 * time.Hour
 
 // remind remembers an entry until then.
 func (c *core) remind(e *entry, until time.Time) {
@@ -113,7 +110,7 @@ func (b *broker) Forget(_ context.Context, tokens ...string) error {
 	defer b.mu.Unlock()
 	for _, t := range tokens {
 		if e := b.entries[adapters.StayID(t)]; e != nil && e.seenUntil.After(now) {
-			b.remind(e, now.Add(max(b.opts.Dedupe, time.Hour)))
+			b.remind(e, now.Add(adapters.StayAfter(b.opts)))
 		}
 	}
 	return nil

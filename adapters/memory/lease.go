@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // held is the task of a valid receipt, or nil.
@@ -31,13 +32,9 @@ func (b *broker) Extend(_ context.Context, leases ...stem.Lease) (lost []stem.Re
 			lost = append(lost, l.Receipt)
 			continue
 		}
-		length := l.For
-		if length <= 0 {
-			length = stem.DefaultLease
-		}
 		before := t.until
 		t.queue.leave(t)
-		t.until, t.place = now.Add(length), leased
+		t.until, t.place = now.Add(adapters.LeaseLength(l.For)), leased
 		t.queue.leased.push(t)
 		b.reserve(t, now)
 		if t.until.Before(before) {

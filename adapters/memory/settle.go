@@ -2,14 +2,11 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 )
-
-var errAckedEarly = errors.New("the task was acknowledged early: only Done or Dead can follow")
 
 // Settle implements stem.Broker.
 func (b *broker) Settle(_ context.Context, settlements ...stem.Settlement) ([]error, error) {
@@ -37,7 +34,7 @@ func (c *core) settle(s *stem.Settlement, now time.Time) error {
 		return err
 	}
 	if t.msg.State.AckedEarly && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly {
-		return errAckedEarly
+		return adapters.ErrAckedEarly
 	}
 	if err := c.checkRecords(s.Save, now); err != nil {
 		return err

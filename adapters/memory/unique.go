@@ -3,7 +3,7 @@ package memory
 import (
 	"time"
 
-	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // reservation is a unique key in the hands of a task.
@@ -34,9 +34,6 @@ func (c *core) reserve(t *task, now time.Time) {
 	if holder := c.holder(u.Key, now); holder != "" && holder != t.msg.ID {
 		return
 	}
-	if u.For <= 0 {
-		u.For = stem.DefaultUnique
-	}
 	busy := now
 	for _, at := range []time.Time{t.msg.State.NotBefore, t.until} {
 		if at.After(busy) {
@@ -50,7 +47,7 @@ func (c *core) reserve(t *task, now time.Time) {
 	} else {
 		c.lapsing.remove(r)
 	}
-	if until := busy.Add(u.For); r.holder != t.msg.ID || until.After(r.until) {
+	if until := busy.Add(adapters.ReservedFor(u)); r.holder != t.msg.ID || until.After(r.until) {
 		r.holder, r.until = t.msg.ID, until
 	}
 	c.lapsing.push(r)

@@ -2,13 +2,13 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // claimMax is how many tasks one script claims.
@@ -17,7 +17,7 @@ const claimMax = 512
 // Claim implements stem.Broker. Only the waiting takes real time: what is due is the store's clock.
 func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	if c.Owner == "" {
-		return nil, b.wrap("claim", errors.New("a claim needs an owner"))
+		return nil, b.wrap("claim", adapters.ErrNoOwner)
 	}
 	if err := b.mayWrite("claim"); err != nil {
 		return nil, err
@@ -64,10 +64,6 @@ type claimCall struct {
 }
 
 func (b *broker) claimCall(c stem.Claim) *claimCall {
-	lease := c.Lease
-	if lease <= 0 {
-		lease = stem.DefaultLease
-	}
 	lanes := b.keys.lanes()
 	limits := map[string]int{}
 	for _, q := range c.Queues {
@@ -75,7 +71,7 @@ func (b *broker) claimCall(c stem.Claim) *claimCall {
 			limits[q.Queue] = q.Limit
 		}
 	}
-	args := []any{c.Owner, lease.Microseconds(), min(c.Max, claimMax)}
+	args := []any{c.Owner, adapters.LeaseLength(c.Lease).Microseconds(), min(c.Max, claimMax)}
 	for _, q := range lanes.names {
 		args = append(args, limits[q])
 	}
@@ -175,11 +171,7 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 		lanes := b.keys.lanes()
 		var args []any
 		for _, l := range part {
-			length := l.For
-			if length <= 0 {
-				length = stem.DefaultLease
-			}
-			head := number(number(nil, int64(l.Receipt.Epoch)), length.Microseconds())
+			head := number(number(nil, int64(l.Receipt.Epoch)), adapters.LeaseLength(l.For).Microseconds())
 			args = append(args, short(head, lanes.number(l.Receipt.Queue)), l.Receipt.ID, l.Receipt.Owner)
 		}
 		held, err := b.run(ctx, "extend", lanes, args...).Int64Slice()

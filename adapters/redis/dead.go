@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,11 +12,6 @@ import (
 	"github.com/stemd/stem/adapters"
 	taskv1 "github.com/stemd/stem/plugin/proto/stem/task/v1"
 	"google.golang.org/protobuf/proto"
-)
-
-var (
-	errLive = errors.New("a task of this id is live")
-	errGone = errors.New("somebody else has replayed or purged it")
 )
 
 const (
@@ -193,9 +187,9 @@ func whyNot(answer string) error {
 	case answer == "":
 		return nil
 	case answer == "!":
-		return errLive
+		return adapters.ErrLive
 	case answer == "?":
-		return errGone
+		return adapters.ErrGone
 	}
 	return adapters.KeyTaken(strings.TrimPrefix(answer, "="))
 }
@@ -210,11 +204,7 @@ func (b *broker) replay(ctx context.Context, letters []*letter, r stem.Replay) (
 	if r.Delay > 0 {
 		notBefore = now.Add(r.Delay)
 	}
-	dry := 0
-	if r.DryRun {
-		dry = 1
-	}
-	lanes, args := b.keys.lanes(), []any{dry}
+	lanes, args := b.keys.lanes(), []any{flag(r.DryRun)}
 	for _, l := range slices.Backward(letters) {
 		m := l.Message
 		m.State = adapters.Replayed(m.State, notBefore)

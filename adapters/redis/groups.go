@@ -62,9 +62,7 @@ func (d *db) openGroup(ctx context.Context, g *stem.Group) error {
 		data = name(data, id)
 	}
 	var callback []byte
-	var called int
 	if g.Callback != nil {
-		called = 1
 		if callback, err = stem.EncodeMessage(g.Callback); err != nil {
 			return err
 		}
@@ -81,11 +79,7 @@ func (d *db) openGroup(ctx context.Context, g *stem.Group) error {
 	for members := g.Members; len(members) > 0; {
 		part := members[:min(len(members), memberMax)]
 		members = members[len(part):]
-		last := 0
-		if len(members) == 0 {
-			last = 1
-		}
-		args := append([]any{g.ID, generation, ttl.Microseconds(), len(g.Members), called, last, data, callback}, anys(part)...)
+		args := append([]any{g.ID, generation, ttl.Microseconds(), len(g.Members), flag(g.Callback != nil), flag(len(members) == 0), data, callback}, anys(part)...)
 		if err := d.run(ctx, "opengroup", keys, args...).Err(); err != nil {
 			return err
 		}

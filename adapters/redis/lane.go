@@ -73,9 +73,7 @@ func decodeStay(state, body string) (*adapters.Stay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{s: state}
-	_, _, _, _ = r.number(), r.number(), r.short(), r.byte()
-	return &adapters.Stay{Message: m, Token: token(r.number(), us(m.State.Created))}, r.err
+	return &adapters.Stay{Message: m, Token: token(s.rank, us(m.State.Created))}, nil
 }
 
 // token names a stay: the rank of its arrival is its own, and with when it was created also if the server has been emptied since.
@@ -97,7 +95,7 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 		return err
 	}
 	for len(stays) > 0 {
-		lanes, args := b.keys.lanes(), []any{always.Microseconds()}
+		lanes, args := b.keys.lanes(), []any{adapters.StayFor.Microseconds()}
 		n, size := 0, 0
 		for ; n < len(stays) && n < publishMax && size < publishBytes; n++ {
 			m := &stays[n].Message
@@ -115,9 +113,6 @@ func (b *broker) Adopt(ctx context.Context, stays ...adapters.Stay) error {
 	}
 	return b.wrap("adopt", b.replicated(ctx))
 }
-
-// always is how long a stay is remembered that is not forgotten: the server's numbers are exact so far.
-const always = 100 * 365 * 24 * time.Hour
 
 // Leave implements adapters.Lane.
 func (b *broker) Leave(ctx context.Context, stays ...adapters.Stay) error {
@@ -151,7 +146,7 @@ func (b *broker) Forget(ctx context.Context, tokens ...string) error {
 	}
 	members := make([]redis.Z, len(tokens))
 	for i, t := range tokens {
-		members[i] = redis.Z{Member: adapters.StayID(t), Score: float64(now.Add(max(b.opts.Dedupe, time.Hour)).UnixMicro())}
+		members[i] = redis.Z{Member: adapters.StayID(t), Score: float64(now.Add(adapters.StayAfter(b.opts)).UnixMicro())}
 	}
 	return b.wrap("forget", b.client.ZAddXX(ctx, b.keys.key(seenKey), members...).Err())
 }

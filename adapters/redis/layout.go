@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
@@ -69,22 +68,15 @@ const keepAbreast = 8
 
 // Maintain implements stem.Maintainer.
 func (k *keeper) Maintain(ctx context.Context) (stem.Maintained, error) {
-	var mu sync.Mutex
+	each := make([]stem.Maintained, len(k.shards))
+	errs := adapters.Abreast(len(k.shards), keepAbreast, func(i int) (err error) {
+		each[i], err = (&broker{k.shards[i]}).keep(ctx)
+		return err
+	})
 	var sum stem.Maintained
-	var errs []error
-	var all sync.WaitGroup
-	turn := make(chan struct{}, keepAbreast)
-	for _, d := range k.shards {
-		turn <- struct{}{}
-		all.Go(func() {
-			defer func() { <-turn }()
-			one, err := (&broker{d}).keep(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			sum, errs = sum.Beside(one), append(errs, err)
-		})
+	for _, one := range each {
+		sum = sum.Beside(one)
 	}
-	all.Wait()
 	return sum, errors.Join(errs...)
 }
 

@@ -2,15 +2,12 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
 	"google.golang.org/protobuf/proto"
 )
-
-var errAckedEarly = errors.New("the task was acknowledged early: only Done or Dead can follow")
 
 const (
 	// settleMax is how many settlements one script does.
@@ -133,7 +130,7 @@ func (d *db) settle(ctx context.Context, wishes []*wish) error {
 }
 
 // outcomes by the numbers of lua/settle.lua.
-var outcomes = [...]error{nil, stem.ErrLeaseLost, stem.ErrConflict, errAckedEarly}
+var outcomes = [...]error{nil, stem.ErrLeaseLost, stem.ErrConflict, adapters.ErrAckedEarly}
 
 // settleCall puts as many wishes as fit into one call.
 func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, n int, err error) {

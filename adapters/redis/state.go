@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // Flags of a task's state, as in lua/state.lua.
@@ -29,6 +30,7 @@ type state struct {
 	stem.State
 	updated int64
 	flags   byte
+	rank    int64 // of one that was decoded by decodeState
 	owner   string
 	queue   string
 }
@@ -94,8 +96,8 @@ func decodeState(value string) (state, error) {
 	r := &reader{s: value}
 	var s state
 	s.Epoch, s.updated, s.Redeliveries, s.flags = stem.Epoch(r.number()), r.number(), r.short(), r.byte()
-	_, due, created, _ := r.number(), r.number(), r.number(), r.number()
-	s.Replays = r.short()
+	rank, due, created, _ := r.number(), r.number(), r.number(), r.number()
+	s.rank, s.Replays = rank, r.short()
 	s.owner, s.queue = r.name(), r.name()
 	_, _ = r.name(), r.number() // the unique key, which the message has too
 	if r.err != nil {
@@ -124,9 +126,6 @@ func appendMessage(given []byte, m *stem.Message, queue int) ([]byte, error) {
 		return nil, err
 	}
 	u := m.Unique
-	if u.For <= 0 {
-		u.For = stem.DefaultUnique
-	}
 	var flags byte
 	if !m.GeneratedID {
 		flags |= flagChosen
@@ -144,7 +143,7 @@ func appendMessage(given []byte, m *stem.Message, queue int) ([]byte, error) {
 	}
 	given = append(given, flags, byte(stem.MaxPriority-m.Priority))
 	given = short(short(given, queue), tail)
-	given = number(name(name(given, m.Queue), u.Key), u.For.Microseconds())
+	given = number(name(name(given, m.Queue), u.Key), adapters.ReservedFor(u).Microseconds())
 	given = blob(append(given, extra...), fields)
 	return append(given, m.Envelope.Body...), nil
 }

@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // promoteMax is how many due tasks and how many expired leases one claim moves among the ready ones, per queue.
@@ -25,7 +25,7 @@ type wanted struct {
 // waiting takes real time: what is due is the store's clock.
 func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
 	if c.Owner == "" {
-		return nil, b.readErr("claim", errors.New("a claim needs an owner"))
+		return nil, b.readErr("claim", adapters.ErrNoOwner)
 	}
 	if c.Max <= 0 {
 		return nil, nil
@@ -130,10 +130,7 @@ const (
 
 // take claims what is ready, in one transaction.
 func (b *broker) take(ctx context.Context, c stem.Claim, queues []wanted) ([]stem.Delivery, error) {
-	lease := c.Lease
-	if lease <= 0 {
-		lease = stem.DefaultLease
-	}
+	lease := adapters.LeaseLength(c.Lease)
 	var out []stem.Delivery
 	err := b.writeFor(ctx, "claim", ofResults, func(tx *tx) error {
 		out = out[:0]

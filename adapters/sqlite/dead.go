@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,8 +14,6 @@ import (
 	taskv1 "github.com/stemd/stem/plugin/proto/stem/task/v1"
 	"google.golang.org/protobuf/proto"
 )
-
-var errLive = errors.New("a task of this id is live")
 
 const deadColumns = `seq, id, queue, name, priority, epoch, redeliveries, replays, created, lease, generated, header, body, signature,
 	key_id, extra, unique_key, unique_for, reason, error, dead_at, acked`
@@ -186,7 +183,7 @@ func (b *broker) replay(tx *tx, l letter, r stem.Replay) (stem.Replayed, error) 
 		return out, err
 	}
 	if live {
-		out.Err = fmt.Errorf("sqlite: replay: %w", errLive)
+		out.Err = fmt.Errorf("sqlite: replay: %w", adapters.ErrLive)
 	} else if holder != "" {
 		out.Err = fmt.Errorf("sqlite: replay: %w", adapters.KeyTaken(holder))
 	}

@@ -10,8 +10,6 @@ import (
 	"github.com/stemd/stem/adapters"
 )
 
-var errAckedEarly = errors.New("the task was acknowledged early: only Done or Dead can follow")
-
 // Settle implements stem.Broker. All settlements share a transaction; each is all or nothing, because everything that can refuse
 // it is looked at before its first write.
 func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]error, error) {
@@ -185,7 +183,7 @@ func (b *broker) refuses(tx *tx, s *stem.Settlement) (refused, err error) {
 	case err != nil:
 		return nil, err
 	case acked && s.Kind != stem.Done && s.Kind != stem.Dead && s.Kind != stem.AckEarly:
-		return errAckedEarly, nil
+		return adapters.ErrAckedEarly, nil
 	}
 	return nil, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // holder is the task that holds a unique key now; empty: nobody does, or there is no key.
@@ -41,10 +42,7 @@ func (d *db) reserve(tx *tx, id string, u stem.Reservation, busy int64) error {
 	if u.Key == "" {
 		return nil
 	}
-	if u.For <= 0 {
-		u.For = stem.DefaultUnique
-	}
-	_, err := tx.change(reserveKey, d.ns, u.Key, id, max(busy, tx.us)+u.For.Microseconds(), tx.us)
+	_, err := tx.change(reserveKey, d.ns, u.Key, id, max(busy, tx.us)+adapters.ReservedFor(u).Microseconds(), tx.us)
 	return err
 }
 

@@ -74,7 +74,7 @@ func (w *Worker) claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		return nil, errStillDown
 	}
 	if w.unrenewed.some() {
-		w.renew(ctx, true)
+		w.renew(ctx, false)
 		if c.Queues = w.unrenewed.without(c.Queues); len(c.Queues) == 0 {
 			return nil, fmt.Errorf("%w: leases could not be renewed there", stem.ErrUnreachable)
 		}

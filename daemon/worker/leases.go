@@ -35,14 +35,14 @@ func (w *Worker) renewLoop(ctx context.Context) {
 	}
 }
 
-// renew extends every lease older than a third of it, or all, and stops the attempts whose lease somebody else has. It says
-// whether the store answered.
+// renew extends every lease older than a third of it and those in queues where one could not be renewed, or all, and stops the attempts
+// whose lease somebody else has. It says whether the store answered.
 func (w *Worker) renew(ctx context.Context, all bool) bool {
 	w.renewing.Lock()
 	defer w.renewing.Unlock()
-	leases := w.inflight.dueLeases(time.Now(), all)
+	leases := w.inflight.dueLeases(time.Now(), func(queue string) bool { return all || w.unrenewed.in(queue) })
 	var out []stem.Lease
-	defer func() { w.unrenewed.set(out, all) }()
+	defer func() { w.unrenewed.set(out) }()
 	for len(leases) > 0 {
 		n := min(len(leases), extendBatch)
 		failed, apart := w.extend(ctx, leases[:n])
@@ -94,13 +94,11 @@ type missed struct {
 	queues map[string]struct{}
 }
 
-// set makes it the queues of these leases, or adds them.
-func (m *missed) set(leases []stem.Lease, only bool) {
+// set makes it the queues of these leases.
+func (m *missed) set(leases []stem.Lease) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if only || m.queues == nil {
-		m.queues = map[string]struct{}{}
-	}
+	m.queues = map[string]struct{}{}
 	for _, l := range leases {
 		m.queues[l.Receipt.Queue] = struct{}{}
 	}
@@ -112,14 +110,16 @@ func (m *missed) some() bool {
 	return len(m.queues) > 0
 }
 
-// without leaves these queues out.
-func (m *missed) without(queues []stem.QueueLimit) []stem.QueueLimit {
+func (m *missed) in(queue string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(queues), func(q stem.QueueLimit) bool {
-		_, out := m.queues[q.Queue]
-		return out
-	})
+	_, in := m.queues[queue]
+	return in
+}
+
+// without leaves these queues out.
+func (m *missed) without(queues []stem.QueueLimit) []stem.QueueLimit {
+	return slices.DeleteFunc(slices.Clone(queues), func(q stem.QueueLimit) bool { return m.in(q.Queue) })
 }
 
 func byQueue(leases []stem.Lease) map[string][]stem.Lease {
@@ -167,13 +167,13 @@ func (f *inflight) nextRenewal() time.Time {
 	return f.planned
 }
 
-// dueLeases lists what a round renews.
-func (f *inflight) dueLeases(now time.Time, all bool) []stem.Lease {
+// dueLeases lists what a round renews: what is due, and all in some queues.
+func (f *inflight) dueLeases(now time.Time, all func(queue string) bool) []stem.Lease {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var due []stem.Lease
 	for _, a := range f.all {
-		if !a.lost && (all || !a.renewAt().After(now)) {
+		if !a.lost && (!a.renewAt().After(now) || all(a.delivery.Queue)) {
 			due = append(due, stem.Lease{Receipt: a.delivery.Receipt, For: a.lease})
 		}
 	}
