@@ -35,8 +35,8 @@ type inflight struct {
 	all   map[attemptKey]*attempt
 	empty chan struct{} // closed and replaced whenever all becomes empty
 
-	due     chan struct{} // poked when a lease ends sooner than the planned round of renewals allows for
-	planned time.Time     // of the next round; zero: none
+	due     chan struct{} // poked when a lease ends sooner than the planned look at them allows for
+	planned time.Time     // next look at the leases; zero: the first is to come
 
 	guard chan struct{} // poked when an exclusive attempt is added
 }

@@ -430,3 +430,29 @@ func TestARevocationDoesNotOutliveTheTaskItWasAbout(t *testing.T) {
 		r.stop(d, Warm)
 	})
 }
+
+func TestOnlyALeaseThatIsShorterThanUsualWakesWhoRenewsLeases(t *testing.T) {
+	const usual = 30 * time.Second
+	now, f := time.Now(), newInflight()
+	next, due := f.nextRenewal(now, usual)
+	if due || !next.Equal(now.Add(usual*5/12)) {
+		t.Fatalf("nothing is held, and leases are looked at after %s, due %v", next.Sub(now), due)
+	}
+	claim := func(id string, lease time.Duration) *attempt {
+		return &attempt{delivery: stem.Delivery{Message: stem.Message{ID: id}}, lease: lease, leasedUntil: now.Add(lease)}
+	}
+	f.add([]*attempt{claim("usual", usual), claim("longer", time.Hour)})
+	if len(f.due) != 0 {
+		t.Fatal("a claim with the usual lease wakes who renews")
+	}
+	f.add([]*attempt{claim("shorter", 3*time.Second)})
+	if len(f.due) != 1 {
+		t.Fatal("nobody looks in time at a lease that is shorter")
+	}
+	if next, due := f.nextRenewal(now, usual); due || !next.Equal(now.Add(3*time.Second*5/12)) {
+		t.Fatalf("the shorter lease is looked at after %s, due %v", next.Sub(now), due)
+	}
+	if _, due := f.nextRenewal(now.Add(2*time.Second), usual); !due {
+		t.Fatal("its time has passed and it is not due")
+	}
+}

@@ -17,15 +17,11 @@ const extendBatch = 1000
 func (w *Worker) renewLoop(ctx context.Context) {
 	retry := newBackoff()
 	for {
-		wait := time.Hour
-		if at := w.inflight.nextRenewal(); !at.IsZero() {
-			wait = time.Until(at)
-		}
-		if wait > 0 {
-			if !pause(ctx, wait, w.inflight.due) {
+		if at, due := w.inflight.nextRenewal(time.Now(), w.cfg.Lease); !due {
+			if !pause(ctx, time.Until(at), w.inflight.due) {
 				return
 			}
-			continue // it may have been a poke: look again
+			continue
 		}
 		if w.renew(ctx, false) {
 			retry.Reset()
@@ -142,29 +138,31 @@ func (w *Worker) lose(r stem.Receipt) {
 	a.pool.runner.Cancel(r.ID, r.Epoch, "lost-lease", true)
 }
 
-// renewAt is when a lease is a third old.
+// renewAt is when a lease is a third old, and renewBy when it is to be renewed at the latest: a twelfth later, so that claims of about
+// the same age share a round.
 func (a *attempt) renewAt() time.Time { return a.leasedUntil.Add(-2 * a.lease / 3) }
+func (a *attempt) renewBy() time.Time { return a.leasedUntil.Add(-7 * a.lease / 12) }
 
-// plan makes sure that the next round is not too late for a; the caller holds the lock.
+// plan makes sure that the next look is not too late for a; the caller holds the lock.
 func (f *inflight) plan(a *attempt) {
-	if at := a.renewAt(); f.planned.IsZero() || at.Before(f.planned) {
-		f.planned = at
+	if by := a.renewBy(); by.Before(f.planned) {
+		f.planned = by
 		poke(f.due)
 	}
 }
 
-// nextRenewal is when the next round is due; zero: nothing is held. It leaves the first lease a twelfth more so that claims of
-// about the same age share a round.
-func (f *inflight) nextRenewal() time.Time {
+// nextRenewal says whether a round is due now, or else when to look again: in time also for what is claimed meanwhile with the usual lease, so
+// that nobody has to be woken by each claim.
+func (f *inflight) nextRenewal(now time.Time, usual time.Duration) (at time.Time, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.planned = time.Time{}
+	f.planned = now.Add(5 * usual / 12)
 	for _, a := range f.all {
-		if at := a.renewAt().Add(a.lease / 12); !a.lost && (f.planned.IsZero() || at.Before(f.planned)) {
-			f.planned = at
+		if by := a.renewBy(); !a.lost && by.Before(f.planned) {
+			f.planned = by
 		}
 	}
-	return f.planned
+	return f.planned, !f.planned.After(now)
 }
 
 // dueLeases lists what a round renews: what is due, and all in some queues.
