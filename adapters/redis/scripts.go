@@ -17,7 +17,7 @@ var sources embed.FS
 var parts = map[string]string{
 	"enqueue": "ring known new short state page counters arrive", "one": "ring", "bulk": "short state page counters ring arrive known",
 	"publish": "short state page counters ring arrive",
-	"claim":   "ring ahead short state page unpage counters", "extend": "short state page unpage ring", "release": "short state page unpage ring",
+	"claim":   "ring short ahead lone state page unpage counters", "extend": "short state page unpage ring", "release": "short state page unpage ring",
 	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
 	"replay": "short state page counters ring arrive end", "letters": "", "purgedead": "short state end",
 	"save": "short state page unpage ring lapse result", "load": "short state page", "stays": "short state page", "waiting": "short state page",

@@ -2,9 +2,9 @@
 -- nothing, and then this is all that they cost. Who takes something may have no room for what becomes due soon, which he alone may know of:
 -- so he rings for the next who waits. HOLDING are the queues that hold something.
 local HOLDING = {}
+local function within(key, from, to) return #call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, 1) > 0 end
 do
   local SOON = 3000000 -- bellPatience
-  local function within(key, from, to) return #call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, 1) > 0 end
   local takes, after, till, soon = false, '(' .. NOWS, int(NOW + SOON), {}
   for q = 1, #ARGV - 4 do
     if call('EXISTS', ready(q), delayed(q), leased(q)) > 0 then
