@@ -1,9 +1,11 @@
 package stem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,6 +17,9 @@ const (
 	subscriberTTL = time.Minute
 	// subscriberRenew is the time between two renewals.
 	subscriberRenew = subscriberTTL / 3
+	// subscriberAgain is when a renewal that failed is tried again: what is broadcast as soon as the store is back does not miss whoever
+	// has expired meanwhile.
+	subscriberAgain = time.Second
 )
 
 // Subscription is one subscriber of a channel.
@@ -48,13 +53,17 @@ func (s *Subscription) Queue() string { return BroadcastPrefix + s.channel + ":"
 // Keep renews the subscription until ctx ends, and then ends it: what has not been read is deleted. A renewal that fails is tried
 // again and is no error unless it is the last thing that happened.
 func (s *Subscription) Keep(ctx context.Context) error {
-	tick := time.NewTicker(subscriberRenew)
+	tick := time.NewTimer(subscriberRenew)
 	defer tick.Stop()
 	var err error
 	for {
 		select {
 		case <-tick.C:
-			err = s.renew(ctx)
+			next := subscriberRenew
+			if err = s.renew(ctx); err != nil {
+				next = subscriberAgain
+			}
+			tick.Reset(next)
 		case <-ctx.Done():
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), subscriberTTL)
 			defer cancel()
@@ -90,7 +99,7 @@ func (s *Subscription) ref() RecordRef {
 
 // Broadcast publishes a copy of a task for each present subscriber of channel and says for how many. The copies carry the same
 // envelope; their ids are derived from id, so a repeated broadcast of a chosen id reaches each subscriber once. A broadcast has no
-// result and no unique key.
+// result and no unique key. With ErrUnreachable some subscribers did not get theirs: repeat it with the same id.
 func (c *Client) Broadcast(ctx context.Context, channel, name string, args any, opts ...Option) (id string, subscribers int, err error) {
 	h, m, _, err := c.build(ctx, Call{name, args, opts})
 	if err != nil {
@@ -100,17 +109,21 @@ func (c *Client) Broadcast(ctx context.Context, channel, name string, args any, 
 	if err != nil {
 		return "", 0, fmt.Errorf("broadcast %s on channel %s: %w", name, channel, err)
 	}
-	for start := 0; start < len(copies); start += publishBatch {
-		published, err := c.store.Broker.Publish(ctx, copies[start:min(start+publishBatch, len(copies))]...)
-		if err != nil {
-			return m.ID, subscribers, fmt.Errorf("broadcast %s on channel %s: %w", name, channel, err)
-		}
+	for part := range slices.Chunk(copies, publishBatch) {
+		published, failed := c.store.Broker.Publish(ctx, part...)
 		for _, p := range published {
-			if p.Err != nil {
-				return m.ID, subscribers, fmt.Errorf("broadcast %s on channel %s: %w", name, channel, p.Err)
+			if p.Err == nil {
+				subscribers++
+			} else {
+				failed = p.Err
 			}
-			subscribers++
 		}
+		if err = cmp.Or(failed, err); failed != nil && !errors.Is(failed, ErrUnreachable) {
+			break
+		}
+	}
+	if err != nil {
+		return m.ID, subscribers, fmt.Errorf("broadcast %s on channel %s: %w", name, channel, err)
 	}
 	c.after(ctx, h, Published{State: Accepted, ID: m.ID})
 	return m.ID, subscribers, nil

@@ -11,7 +11,8 @@ import (
 // A method's error means that the batch as a whole was not done (unreachable, full, closed); what became of one member is in
 // the slice, in the order of the arguments.
 type Broker interface {
-	// Publish makes messages durable. A batch is not atomic over its members, each is.
+	// Publish makes messages durable. A batch is not atomic over its members, each is. A store in parts may answer Unconfirmed for some:
+	// these are to be published again, and the others are what their answers say.
 	Publish(ctx context.Context, msgs ...Message) ([]Published, error)
 	// Claim leases up to c.Max tasks: queues in the order given, within a queue by priority (9 first), within a priority by
 	// arrival. It waits up to c.Wait for a first one and returns none, without error, when there was none. A store in parts has waited
@@ -63,6 +64,10 @@ const (
 	Duplicate
 	// Rejected: refused for the reason in Published.Err. Nothing was written.
 	Rejected
+	// Unconfirmed: a part of the store that the message needs does not answer, or refuses; Published.Err is ErrUnreachable and says why.
+	// The message may have been accepted all the same, so it counts neither as accepted nor as lost: publish it again with the same id.
+	// What was accepted meanwhile is then a Duplicate of itself.
+	Unconfirmed
 )
 
 // Published is the outcome of publishing one message.

@@ -65,15 +65,44 @@ func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Opt
 	return c.handle(p), nil
 }
 
-func (c *Client) send(ctx context.Context, m Message, retry *RetryPolicy) (p Published, err error) {
+func (c *Client) send(ctx context.Context, m Message, retry *RetryPolicy) (Published, error) {
 	if retry == nil {
-		return c.publish.Do(ctx, m)
+		return c.try(ctx, m)
 	}
+	return c.insist(ctx, m, retry)
+}
+
+// try publishes a message once. What is not confirmed is an error.
+func (c *Client) try(ctx context.Context, m Message) (Published, error) {
+	p, err := c.publish.Do(ctx, m)
+	if err == nil && p.State == Unconfirmed {
+		err = p.Err
+	}
+	return p, err
+}
+
+func (c *Client) insist(ctx context.Context, m Message, retry *RetryPolicy) (p Published, err error) {
 	err = retryPublish(ctx, retry, func() error {
-		p, err = c.publish.Do(ctx, m)
+		p, err = c.try(ctx, m)
+		m = again(m)
 		return err
 	})
-	return p, err
+	return own(m, p), err
+}
+
+// again is a message that may have been accepted already, and may have moved since.
+func again(m Message) Message {
+	m.State.Epoch = max(m.State.Epoch, 1)
+	return m
+}
+
+// own is what became of a message that was published until that was known. A generated id is nobody else's: where it is known already, an
+// earlier try was accepted and its answer did not come.
+func own(m Message, p Published) Published {
+	if p.State == Duplicate && m.GeneratedID && p.ID == m.ID {
+		p.State = Accepted
+	}
+	return p
 }
 
 // EnqueueResult is what became of one Call of EnqueueMany: an id, or an error.
@@ -84,8 +113,9 @@ type EnqueueResult struct {
 }
 
 // EnqueueMany publishes tasks in large batches and returns an outcome for each call, in order. A call that can not be published
-// does not keep the others back. The error is for a store that stopped answering: outcomes not known by then carry it too. While one
-// batch is on its way the next is made.
+// does not keep the others back; of one that needs a part of the store that can not be reached the error is ErrUnreachable, and it may
+// be published all the same. The error of the whole is for a store that stopped answering: outcomes not known by then carry it too. While
+// one batch is on its way the next is made.
 func (c *Client) EnqueueMany(ctx context.Context, calls ...Call) ([]EnqueueResult, error) {
 	results := make([]EnqueueResult, len(calls))
 	sent := make(chan error, 1)
@@ -143,11 +173,7 @@ func (c *Client) sendBatch(ctx context.Context, b callBatch) error {
 	if len(b.msgs) == 0 {
 		return nil
 	}
-	var published []Published
-	err := retryPublish(ctx, b.retry, func() (err error) {
-		published, err = c.store.Broker.Publish(ctx, b.msgs...)
-		return err
-	})
+	published, err := c.publishMany(ctx, b.msgs, b.retry)
 	if err != nil {
 		err = fmt.Errorf("enqueue: %w", err)
 	}
@@ -157,10 +183,50 @@ func (c *Client) sendBatch(ctx context.Context, b callBatch) error {
 			continue
 		}
 		p := published[i]
-		c.after(ctx, b.headers[i], p)
+		if p.State != Unconfirmed {
+			c.after(ctx, b.headers[i], p)
+		}
 		*r = EnqueueResult{ID: p.ID, Duplicate: p.State == Duplicate, Err: p.Err}
 	}
 	return err
+}
+
+// publishMany publishes a batch, and again those of it that were not confirmed. The error is for one of which nothing is known.
+func (c *Client) publishMany(ctx context.Context, msgs []Message, retry *RetryPolicy) ([]Published, error) {
+	var published []Published
+	rest, at := msgs, []int(nil) // of msgs; nil: all
+	err := retryPublish(ctx, retry, func() error {
+		out, err := c.store.Broker.Publish(ctx, rest...)
+		for n, p := range out {
+			out[n] = own(rest[n], p)
+		}
+		if published == nil {
+			published = out
+		}
+		var left []Message
+		var where []int
+		for n, m := range rest {
+			i := n
+			if at != nil {
+				i = at[n]
+			}
+			if err == nil {
+				published[i] = out[n]
+			}
+			if err != nil || out[n].State == Unconfirmed {
+				left, where = append(left, again(m)), append(where, i)
+			}
+		}
+		if err == nil && len(where) > 0 {
+			err = published[where[0]].Err
+		}
+		rest, at = left, where
+		return err
+	})
+	if published != nil {
+		return published, nil
+	}
+	return nil, err
 }
 
 // build turns a call into a message.
@@ -177,9 +243,7 @@ func (c *Client) build(ctx context.Context, call Call) (*Header, Message, *setti
 	h := newHeader(call.Name, s)
 	h.Producer = c.producer
 	if h.Options.Queue == nil {
-		if queue, err := c.homeQueue(ctx, call.Name); err != nil {
-			return nil, Message{}, s, err
-		} else if queue != "" {
+		if queue := c.homeQueue(ctx, call.Name); queue != "" {
 			h.Options.Queue = &queue
 		}
 	}

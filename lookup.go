@@ -71,22 +71,32 @@ func (c *Client) Cancel(ctx context.Context, id string, o CancelOptions) error {
 
 // declarations caches the tasks that live daemons declare.
 type declarations struct {
-	mu    sync.Mutex
-	tasks map[string]TaskSpec
-	read  time.Time
+	mu     sync.Mutex
+	tasks  map[string]TaskSpec
+	read   time.Time
+	failed time.Time // when they could last not be read for an enqueue
 }
 
-// declarationsTTL bounds how long a new manifest stays unseen; a task enqueued to the wrong queue meanwhile is moved home.
-const declarationsTTL = 5 * time.Second
+const (
+	// declarationsTTL bounds how long a new manifest stays unseen; a task enqueued to the wrong queue meanwhile is moved home.
+	declarationsTTL = 5 * time.Second
+	// declarationsPatience is how long an enqueue waits for them.
+	declarationsPatience = 2 * time.Second
+)
 
 // Declared lists the tasks that live daemons declare, by name. It may be a few seconds old.
 func (c *Client) Declared(ctx context.Context) (map[string]TaskSpec, error) {
 	c.declared.mu.Lock()
 	defer c.declared.mu.Unlock()
-	if c.declared.tasks != nil && time.Since(c.declared.read) < declarationsTTL {
-		return c.declared.tasks, nil
+	return c.declared.load(ctx, c.store)
+}
+
+// load reads them unless they are known; d.mu is held.
+func (d *declarations) load(ctx context.Context, store Store) (map[string]TaskSpec, error) {
+	if d.tasks != nil && time.Since(d.read) < declarationsTTL {
+		return d.tasks, nil
 	}
-	manifests, err := Manifests(ctx, c.store)
+	manifests, err := Manifests(ctx, store)
 	if err != nil {
 		return nil, err
 	}
@@ -96,16 +106,25 @@ func (c *Client) Declared(ctx context.Context) (map[string]TaskSpec, error) {
 			tasks[t.Name] = t
 		}
 	}
-	c.declared.tasks, c.declared.read = tasks, time.Now()
+	d.tasks, d.read = tasks, time.Now()
 	return tasks, nil
 }
 
-func (c *Client) homeQueue(ctx context.Context, name string) (string, error) {
-	if c.store.Records == nil {
-		return "", nil
+// homeQueue is the queue that live daemons declare for a task; empty: none that is known. While that can not be read it goes by what was
+// declared last: a task that comes into another queue is moved home.
+func (c *Client) homeQueue(ctx context.Context, name string) string {
+	d := &c.declared
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.store.Records == nil || time.Since(d.failed) < declarationsTTL {
+		return d.tasks[name].Queue
 	}
-	tasks, err := c.Declared(ctx)
-	return tasks[name].Queue, err
+	soon, cancel := context.WithTimeout(ctx, declarationsPatience)
+	defer cancel()
+	if _, err := d.load(soon, c.store); err != nil && ctx.Err() == nil {
+		d.failed = time.Now()
+	}
+	return d.tasks[name].Queue
 }
 
 // Manifests lists what the plugins of live daemons declare, by node and plugin.

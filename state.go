@@ -17,7 +17,7 @@ func NextEpoch(previous Epoch, now time.Time) Epoch { return max(previous+1, Epo
 // State is the unsigned delivery state of a task. The zero value is that of a task just published.
 type State struct {
 	// Kept by the store; what a settlement carries here is ignored.
-	Epoch        Epoch     // given with Publish: every claim is to be above it
+	Epoch        Epoch     // given with Publish: every claim is to be above it, and if > 0 the id may have been published before
 	Redeliveries int       // leases that expired
 	Created      time.Time // accepted by the store, on its clock
 	NotBefore    time.Time // hidden until then; zero: visible

@@ -65,6 +65,19 @@ func unlessAll(errs []error) ([]error, error) {
 	return nil, errs[0]
 }
 
+// unlessNone gives what became of messages, or one error when nothing is known of any.
+func unlessNone(out []stem.Published) ([]stem.Published, error) {
+	for _, p := range out {
+		if p.State != stem.Unconfirmed {
+			return out, nil
+		}
+	}
+	if len(out) == 0 {
+		return out, nil
+	}
+	return nil, out[0].Err
+}
+
 // afterwards does what is only a help to others, and does not wait for it long.
 func afterwards(ctx context.Context, do func(ctx context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, afterPatience)

@@ -17,31 +17,6 @@ type composedBroker struct{ *composed }
 
 var _ stem.Broker = (*composedBroker)(nil)
 
-// Publish implements stem.Broker. A failure to record the queued statuses does not undo what was accepted, so it is no error:
-// Load finds the task in the broker's store.
-func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
-	ids := make([]string, len(msgs))
-	for i, m := range msgs {
-		ids[i] = m.ID
-	}
-	floors, err := b.floors(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
-	}
-	out, err := b.broker.Broker.Publish(ctx, above(floors, msgs)...)
-	if err != nil {
-		return nil, err
-	}
-	accepted := ids[:0:0]
-	for i, p := range out {
-		if p.State == stem.Accepted && KeepsStatus(msgs[i].Queue) {
-			accepted = append(accepted, msgs[i].ID)
-		}
-	}
-	afterwards(ctx, func(ctx context.Context) { _ = b.mirror(ctx, accepted) })
-	return out, nil
-}
-
 // Claim implements stem.Broker. What can not be recorded as running is given back: a task whose result could not be kept
 // either had better not run. It holds up no other.
 func (b *composedBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {

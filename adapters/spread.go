@@ -17,6 +17,8 @@ type Spreading struct {
 	// Lane opens the store of a lane, whose Broker is a Lane and whose Results know the tasks in it. It is called once for each
 	// lane that this process comes to use, and does not reach for a server.
 	Lane func(name string) stem.Store
+	// Lanes names all lanes there can be, where they are so few that each can be asked when the directory does not answer; else nil.
+	Lanes []string
 	// LaneOf names the lane of a queue; nil: it has one of its own, but the private queues of subscribers share one.
 	LaneOf func(queue string) string
 	// Watch looks and waits at many lanes; nil: each is asked for itself.
@@ -38,7 +40,7 @@ type Spreading struct {
 //   - a chosen id names the lane it was published to. The entry is made before the task is, so an entry may stand for nothing when a
 //     producer died in between: it counts only if its lane knows the id, and is taken over after a grace;
 //   - a unique key names its holder. It counts only while that task lives;
-//   - a lane is listed before anything is published to it.
+//   - a lane is listed before anything is published to it, or later if the directory does not answer then.
 //
 // An id that was generated needs no entry: nobody else makes the same one, and who repeats a publish repeats it to the same lane. As
 // far as its status is known it is looked for in all lanes.
@@ -72,7 +74,7 @@ type spreadBroker struct {
 
 	mu     sync.Mutex
 	lanes  map[string]*lane
-	listed map[string]time.Time // lanes that are known to be in the directory, and since when
+	listed map[string]time.Time // when lanes are to be put into the directory again
 	closed bool
 }
 
@@ -114,15 +116,21 @@ func (b *spreadBroker) lane(name string) (*lane, error) {
 	return l, nil
 }
 
-// listedFor is how long this process relies on a lane's being in the directory, should the directory be emptied.
-const listedFor = time.Minute
+const (
+	// listedFor is how long this process relies on a lane's being in the directory, should the directory be emptied.
+	listedFor = time.Minute
+	// listAgain is when it is tried again to put one there, if that failed.
+	listAgain = 5 * time.Second
+)
 
-// list puts lanes into the directory before anything is published to them.
+// list puts lanes into the directory. Nothing is lost in one that is not there: it is missing where all lanes are asked, but for processes
+// that work on it, and for no longer than until one of these maintains the store.
 func (b *spreadBroker) list(ctx context.Context, names []string) error {
 	var writes []stem.RecordWrite
+	now := time.Now()
 	b.mu.Lock()
 	for _, name := range names {
-		if since, done := b.listed[name]; !done || time.Since(since) > listedFor {
+		if !now.Before(b.listed[name]) {
 			writes = append(writes, stem.RecordWrite{Record: stem.Record{RecordRef: laneRef(name)}, Op: stem.CreateRecord})
 		}
 	}
@@ -130,20 +138,33 @@ func (b *spreadBroker) list(ctx context.Context, names []string) error {
 	if len(writes) == 0 {
 		return nil
 	}
-	if _, _, err := b.directory.save(ctx, writes); err != nil {
-		return err
+	_, _, err := b.directory.save(ctx, writes)
+	next := now.Add(listedFor)
+	if err != nil {
+		next = now.Add(listAgain)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range writes {
-		b.listed[w.Record.ID] = time.Now()
+		b.listed[w.Record.ID] = next
 	}
-	return nil
+	return err
 }
 
-// all are the lanes in the directory and those that are open, by name.
+// enlist puts the lanes that are open into the directory, should those who published there not have been able to.
+func (b *spreadBroker) enlist(ctx context.Context) (more bool, err error) {
+	b.mu.Lock()
+	names := slices.Sorted(maps.Keys(b.lanes))
+	b.mu.Unlock()
+	return false, b.list(ctx, names)
+}
+
+// all are the lanes in the directory and those that are open, by name; all there can be when the directory does not say.
 func (b *spreadBroker) all(ctx context.Context) ([]*lane, error) {
 	names, err := b.directory.lanes(ctx)
+	if err != nil && b.Lanes != nil && ctx.Err() == nil {
+		names, err = slices.Clone(b.Lanes), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (b *spreadBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 		return err
 	})
 	errs := []error{err} // what can not be reached keeps nothing else from being done
-	for _, step := range []func(context.Context) (bool, error){b.sweep, b.mend, b.tidy} {
+	for _, step := range []func(context.Context) (bool, error){b.enlist, b.sweep, b.mend, b.tidy} {
 		more, err := step(ctx)
 		sum.More, errs = sum.More || more, append(errs, err)
 	}

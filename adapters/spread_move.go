@@ -151,9 +151,7 @@ func (b *spreadBroker) relocate(ctx context.Context, movings []moving) error {
 	for i, m := range movings {
 		to.add(b.laneOf(m.stay.Message.Queue), i)
 	}
-	if err := b.list(ctx, to.names); err != nil {
-		return err
-	}
+	afterwards(ctx, func(ctx context.Context) { _ = b.list(ctx, to.names) }) // as for what is published
 	if err := b.clear(ctx, movings); err != nil {
 		return err
 	}

@@ -24,8 +24,18 @@ type post struct {
 
 func (p *post) duplicate(of string) { p.out.State, p.out.ID, p.over = stem.Duplicate, of, true }
 
+// miss notes that a part which the message needs can not be reached. Nobody knows what became of it there: what was taken for it stays,
+// and counts only if the task is there.
+func (p *post) miss(err error) {
+	*p.out = stem.Published{State: stem.Unconfirmed, ID: p.ID, Err: fmt.Errorf("publish: %w", unreachable(err))}
+	p.over, p.blocked = true, false
+}
+
+// plain says that nothing has to be taken for the message: it needs its lane and nothing else.
+func (p *post) plain() bool { return p.GeneratedID && p.State.Epoch == 0 && p.Unique.Key == "" }
+
 // Publish implements stem.Broker. A message that meets an entry whose task is just being published by somebody else waits until that
-// is so, or until it is clear that nobody does.
+// is so, or until it is clear that nobody does. What can not be taken for a batch is taken for its members apart.
 func (b *spreadBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
 	out := make([]stem.Published, len(msgs))
 	var posts []*post
@@ -40,16 +50,14 @@ func (b *spreadBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]ste
 	if err := b.postAll(ctx, posts); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	return out, nil
+	return unlessNone(out)
 }
 
-// postAll publishes messages so that each finds those before it.
+// postAll publishes messages so that each finds those before it. The error is that ctx has ended.
 func (b *spreadBroker) postAll(ctx context.Context, posts []*post) error {
 	for len(posts) > 0 {
 		n := strangers(posts)
-		if err := b.post(ctx, posts[:n]); err != nil {
-			return err
-		}
+		b.postApart(ctx, posts[:n])
 		for _, p := range posts[:n] {
 			if err := b.insist(ctx, p); err != nil {
 				return err
@@ -86,52 +94,84 @@ func (b *spreadBroker) insist(ctx context.Context, p *post) error {
 			return fmt.Errorf("task %s: its id or its unique key is just being taken by another publisher, try again: %w", p.ID, ctx.Err())
 		case <-time.After(pause):
 		}
-		if err := b.post(ctx, []*post{p}); err != nil {
-			return err
-		}
+		b.postApart(ctx, []*post{p})
 	}
 	return nil
 }
 
-// post takes ids and keys, publishes, and gives back what it took for messages that were not accepted. When a lane fails, nobody knows
-// what it did: then the entries stay, and count only if the task is there.
+// postApart publishes messages together, and where nothing could be taken for them together, each apart.
+func (b *spreadBroker) postApart(ctx context.Context, posts []*post) {
+	why := b.post(ctx, posts)
+	if why == nil {
+		return
+	}
+	var plain, rest []*post
+	for _, p := range posts {
+		if p.plain() {
+			plain = append(plain, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	_ = b.post(ctx, plain) // it takes nothing
+	for i, err := range apart(ctx, len(rest), why, func(ctx context.Context, i int) error { return b.post(ctx, rest[i:i+1]) }) {
+		if err != nil {
+			rest[i].miss(err)
+		}
+	}
+}
+
+// post takes ids and keys, publishes, and gives back what it took for messages that were not accepted. With an error it has published
+// nothing.
 func (b *spreadBroker) post(ctx context.Context, posts []*post) error {
 	soon, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
 	for _, p := range posts {
-		p.id, p.key, p.mine, p.blocked = 0, 0, false, false
+		p.id, p.key, p.mine, p.blocked, p.over = 0, 0, false, false, false
 	}
-	if err := b.takeIDs(soon, posts); err != nil {
+	err := together(soon, len(posts), func(ctx context.Context) error {
+		if err := b.takeIDs(ctx, posts); err != nil {
+			return err
+		}
+		return b.takeKeys(ctx, posts)
+	})
+	if err != nil {
 		return err
 	}
-	if err := b.takeKeys(soon, posts); err != nil {
-		return err
-	}
+	b.send(soon, posts)
+	afterwards(ctx, func(ctx context.Context) { b.published(ctx, posts) })
+	return nil
+}
+
+// send publishes in the lanes what is still on its way.
+func (b *spreadBroker) send(ctx context.Context, posts []*post) {
 	var lanes byLane
 	for i, p := range posts {
 		if !p.over && !p.blocked {
 			lanes.add(p.lane, i)
 		}
 	}
-	if err := b.list(soon, lanes.names); err != nil {
-		return err
-	}
-	err := b.inLanes(&lanes, func(l *lane, at []int) error {
+	afterwards(ctx, func(ctx context.Context) { _ = b.list(ctx, lanes.names) }) // what can not be listed now is tried again
+	_ = each(lanes.names, func(_ int, name string) error {                      // each message has its own answer
+		at := lanes.at[name]
 		batch := make([]stem.Message, len(at))
 		for n, i := range at {
 			batch[n] = toLane(*posts[i].Message)
 		}
-		answers, err := l.Publish(soon, batch...)
-		if err != nil {
-			return err
+		var answers []stem.Published
+		l, err := b.lane(name)
+		if err == nil {
+			answers, err = l.Publish(ctx, batch...)
 		}
 		for n, i := range at {
-			*posts[i].out, posts[i].over = answers[n], true
+			if p := posts[i]; err != nil {
+				p.miss(err)
+			} else {
+				*p.out, p.over = answers[n], true
+			}
 		}
 		return nil
 	})
-	b.published(ctx, posts)
-	return err
 }
 
 // takeIDs sees to it that no other lane has a task of these ids.
@@ -271,6 +311,7 @@ func (b *spreadBroker) published(ctx context.Context, posts []*post) {
 			} else if p.mine {
 				again = append(again, stake{p.ID, p.lane, p.Unique, p.State.NotBefore, 0})
 			}
+		case p.over && p.out.State == stem.Unconfirmed: // it may be there
 		case p.over || p.blocked:
 			if p.key != 0 {
 				refs, versions = append(refs, keyRef(p.Unique.Key)), append(versions, p.key)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,8 +23,8 @@ const (
 var errSilent = errors.New("it does not answer")
 
 // fuses make the client of a Cluster refuse calls to a node that is silent, a stopped process or a cut cable, as soon as one has waited for
-// it in vain: all that does not need the node goes on, and what does is not held up by it each time anew. A node that refuses by itself
-// needs no fuse.
+// it in vain, and to one where nobody listens, which would be dialled again and again: all that does not need the node goes on, and what
+// does is not held up by it each time anew.
 type fuses struct{ c *conn }
 
 // fuse is that of one node.
@@ -85,11 +86,14 @@ func (f *fuse) guard(ctx context.Context, call func() error) error {
 	}
 	begun := time.Now()
 	err := call()
-	if err != nil && time.Since(begun) >= silentAfter && isTimeout(err) {
+	if err != nil && (time.Since(begun) >= silentAfter && isTimeout(err) || isDead(err)) {
 		f.blow()
 	}
 	return err
 }
+
+// isDead says that nobody listens at the node's address.
+func isDead(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 func isTimeout(err error) bool {
 	var n net.Error
@@ -121,5 +125,6 @@ func (f *fuse) blow() {
 func (f *fuse) answers() bool {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), probing{}, true), probePatience)
 	defer cancel()
-	return !isTimeout(f.node.Ping(ctx).Err())
+	err := f.node.Ping(ctx).Err()
+	return !isTimeout(err) && !isDead(err)
 }

@@ -24,7 +24,7 @@ func (d *db) spread(info stem.StoreInfo) stem.Store {
 	shards, notes := d.parts(shardTag), d.parts(directoryTag)
 	rest := stem.Store{Broker: &keeper{shards: shards}, Results: &results{d, shards}, Records: &records{d, shards, new(tide)}}
 	s := adapters.Spread(adapters.Spreading{
-		LaneOf: laneOf, Watch: d.rings,
+		Lanes: laneNames(), LaneOf: laneOf, Watch: d.rings,
 		Lane: func(name string) stem.Store {
 			l := d.under(d.opts.Namespace + laneTag + name)
 			return stem.Store{Broker: &broker{l}, Results: &results{l, []*db{l}}}
@@ -44,7 +44,17 @@ const laneCount = 256
 func laneOf(queue string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(queue))
-	return fmt.Sprintf("%02x", h.Sum32()%laneCount)
+	return laneName(h.Sum32() % laneCount)
+}
+
+func laneName(n uint32) string { return fmt.Sprintf("%02x", n) }
+
+func laneNames() []string {
+	out := make([]string, laneCount)
+	for i := range out {
+		out[i] = laneName(uint32(i))
+	}
+	return out
 }
 
 func (d *db) parts(tag string) []*db {

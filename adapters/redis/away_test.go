@@ -1,0 +1,136 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+// parting is a Cluster that goes on without one of its nodes, a spread namespace on it, and queues on that node and on others.
+type parting struct {
+	*testserver.Cluster
+	namespace string
+	store     stem.Store
+	node      *testserver.Redis
+	near, far []string
+}
+
+func newParting(t *testing.T) *parting {
+	t.Helper()
+	c := testserver.NewCluster(t, "cluster-require-full-coverage no")
+	p := &parting{Cluster: c, namespace: stem.NewID(), node: c.Nodes[2]}
+	p.store = open(t, c.URL(), stem.Namespace(p.namespace))
+	for i := 0; len(p.near) < 2 || len(p.far) < 1; i++ {
+		if queue := fmt.Sprintf("queue-%d", i); p.lies(t, "{q:"+redis.LaneOf(queue)) {
+			p.far = append(p.far, queue)
+		} else {
+			p.near = append(p.near, queue)
+		}
+	}
+	return p
+}
+
+// lies says whether a part of the namespace is on the node that goes away.
+func (p *parting) lies(t *testing.T, tag string) bool {
+	t.Helper()
+	node, err := p.Owner(t.Context(), "{"+p.namespace+tag+"}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node == p.node
+}
+
+// leave has the node go away: it stands still, taking connections and saying nothing, or it is dead. back has it come again.
+func (p *parting) leave(t *testing.T, silent bool) (back func()) {
+	t.Helper()
+	begone, come := p.node.Kill, func() error { return p.node.Start(t.Context()) }
+	if silent {
+		begone, come = p.node.Pause, p.node.Resume
+	}
+	if err := begone(); err != nil {
+		t.Fatal(err)
+	}
+	if silent {
+		t.Cleanup(func() { _ = come() })
+	}
+	return func() {
+		if err := come(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waysToLeave are how a node goes away.
+var waysToLeave = map[string]bool{"silent": true, "dead": false}
+
+// What is on other nodes is accepted, what is on the one that is away is not confirmed, and nothing is there twice afterwards.
+func TestProducersEnqueueBesideANodeOfAClusterThatIsAway(t *testing.T) {
+	for name, silent := range waysToLeave {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newParting(t)
+			client := stem.NewClient(p.store)
+			if _, err := client.Enqueue(t.Context(), "t", nil, stem.Queue(p.far[0])); err != nil {
+				t.Fatal(err)
+			}
+			back := p.leave(t, silent)
+			const producers, each = 8, 30
+			var all sync.WaitGroup
+			var slowest atomic.Int64
+			missed := make([][]string, producers)
+			begun := time.Now()
+			for n := range producers {
+				queue := []string{p.near[0], p.near[1], p.near[0], p.far[0]}[n%4]
+				all.Go(func() {
+					for i := range each {
+						begun := time.Now()
+						opts, id := []stem.Option{stem.Queue(queue)}, fmt.Sprintf("task-%d-%d", n, i)
+						away := queue == p.far[0]
+						if away {
+							opts = append(opts, stem.TaskID(id))
+						}
+						h, err := client.Enqueue(t.Context(), "t", nil, opts...)
+						if away && errors.Is(err, stem.ErrUnreachable) {
+							missed[n] = append(missed[n], id)
+						} else if away || err != nil {
+							t.Errorf("enqueuing to %s, which is away: %t, gave %v, %v", queue, away, h, err)
+						}
+						slowest.Store(max(slowest.Load(), time.Since(begun).Milliseconds()))
+					}
+				})
+			}
+			all.Wait()
+			t.Logf("%d calls took %v, the slowest %d ms", producers*each, time.Since(begun), slowest.Load())
+			back()
+			begun = time.Now()
+			want := 1
+			for _, id := range slices.Concat(missed...) {
+				want++
+				until(t, "what was not confirmed is accepted", func() bool {
+					_, err := client.Enqueue(t.Context(), "t", nil, stem.Queue(p.far[0]), stem.TaskID(id))
+					return err == nil
+				})
+			}
+			t.Logf("publishing %d again took %v", want-1, time.Since(begun))
+			counts, err := p.store.Broker.(stem.Inspector).Queues(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for _, q := range counts {
+				got[q.Queue] = q.Ready
+			}
+			if got[p.far[0]] != want || got[p.near[0]] != 4*each || got[p.near[1]] != 2*each {
+				t.Errorf("ready are %v, want %d where it was away", got, want)
+			}
+		})
+	}
+}
