@@ -17,7 +17,7 @@ const (
 	fullPause = time.Second
 )
 
-// partPause is how long is waited with another claim when a part of the store can not be reached.
+// partPause is how long is waited with another claim at least when a part of the store can not be reached.
 const partPause = 100 * time.Millisecond
 
 // partQuiet is how long no claim must have missed a part before it counts as reached again.
@@ -33,7 +33,7 @@ func (p *pool) claimLoop(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	w, retry := p.w, newBackoff()
+	w, retry := p.w, newClaimBackoff()
 	for ctx.Err() == nil {
 		free := p.runner.Free()
 		if free <= 0 || !w.mayDispatch() {
@@ -42,15 +42,9 @@ func (p *pool) claimLoop(ctx context.Context) {
 		}
 		weights, asked := p.weights.Load(), time.Now()
 		ds, err := w.claim(ctx, stem.Claim{Queues: weights.plan(free), Max: free, Wait: claimWait})
-		if errors.Is(err, stem.ErrUnreachable) { // the other parts had nothing
-			pause(ctx, partPause, p.wake)
+		if retry.failed(ctx, err, time.Since(asked), p.wake) {
 			continue
 		}
-		if err != nil {
-			pause(ctx, retry.NextBackOff(), nil)
-			continue
-		}
-		retry.Reset()
 		weights.took(ds)
 		w.take(p, ds, asked)
 	}

@@ -18,10 +18,19 @@ import (
 // farewellWithin bounds the last write of a worker that stops.
 const farewellWithin = 5 * time.Second
 
+// beatsLast is how many intervals a heartbeat and a manifest are kept.
+const beatsLast = 3
+
 // heartbeatLoop writes the heartbeat and the manifests every interval, and when a manifest or a pool's processes change.
 func (w *Worker) heartbeatLoop(ctx context.Context) {
+	last := time.Now()
 	for {
-		switch err := w.writeHeartbeat(ctx); {
+		err := w.writeHeartbeat(ctx)
+		if err != nil || time.Since(last) > 2*w.cfg.Heartbeat {
+			w.unheard.Store(time.Now().UnixNano())
+		}
+		last = time.Now()
+		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
@@ -33,6 +42,12 @@ func (w *Worker) heartbeatLoop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// mayBeUnheard says that the manifests of daemons that live may be missing: what we could not write others could not either, so that theirs
+// have expired, and are there again when each has had time to write it.
+func (w *Worker) mayBeUnheard() bool {
+	return time.Since(time.Unix(0, w.unheard.Load())) < beatsLast*w.cfg.Heartbeat
 }
 
 // poolsEvery is how often processes are looked at for a change that people should not see ten seconds late.
@@ -70,7 +85,7 @@ func (w *Worker) processes() string {
 
 // writeHeartbeat writes what this daemon is and can do, and reads now and then what others can.
 func (w *Worker) writeHeartbeat(ctx context.Context) error {
-	expires := time.Now().Add(3 * w.cfg.Heartbeat)
+	expires := time.Now().Add(beatsLast * w.cfg.Heartbeat)
 	beat, err := json.Marshal(w.heartbeat())
 	if err != nil {
 		return fmt.Errorf("worker: heartbeat: %w", err)

@@ -2,12 +2,14 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/hashicorp/go-hclog"
+	"github.com/stemd/stem"
 )
 
 // outage is the state of one way to the store: it says once that it is broken and once that it works again. The zero value
@@ -64,6 +66,35 @@ func newBackoff() *backoff.ExponentialBackOff {
 	b.InitialInterval, b.MaxInterval = retryFirst, retryLast
 	b.Reset()
 	return b
+}
+
+// claimBackoff is the wait between two claims of which the first was in vain.
+type claimBackoff struct{ store, part *backoff.ExponentialBackOff }
+
+func newClaimBackoff() claimBackoff {
+	part := newBackoff()
+	part.InitialInterval = partPause
+	part.Reset()
+	return claimBackoff{newBackoff(), part}
+}
+
+// failed says whether a claim that took so long failed, and then waits. Where a part of the store can not be reached and the claim has
+// waited for what the others have, the next one may come at once, and whoever pokes wake has a reason for it; where it has not, no part may
+// be there.
+func (b claimBackoff) failed(ctx context.Context, err error, took time.Duration, wake <-chan struct{}) bool {
+	switch {
+	case err == nil:
+		b.store.Reset()
+		b.part.Reset()
+	case !errors.Is(err, stem.ErrUnreachable):
+		pause(ctx, b.store.NextBackOff(), nil)
+	case took >= learnWait:
+		b.part.Reset()
+		pause(ctx, partPause, wake)
+	default:
+		pause(ctx, b.part.NextBackOff(), nil)
+	}
+	return err != nil
 }
 
 // pause waits for d, for ctx or for a poke, and says whether to go on.

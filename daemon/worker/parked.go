@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ const (
 )
 
 // sweepLoop ends parked tasks that nobody has declared for ParkFor: they become dead letters. The clock of a name starts again
-// whenever a live manifest declares it.
+// whenever a live manifest declares it. A manifest that is missing because the store was away says nothing.
 func (w *Worker) sweepLoop(ctx context.Context) {
 	inspector, ok := w.store.Broker.(stem.Inspector)
 	if !ok {
@@ -33,9 +34,9 @@ func (w *Worker) sweepLoop(ctx context.Context) {
 }
 
 func (w *Worker) sweep(ctx context.Context, inspector stem.Inspector, declaredAt map[string]time.Time) error {
-	queues, err := inspector.Queues(ctx)
-	if err != nil {
-		return err
+	queues, missing := inspector.Queues(ctx)
+	if missing != nil && !errors.Is(missing, stem.ErrUnreachable) {
+		return missing
 	}
 	now := time.Now()
 	for _, q := range queues {
@@ -46,18 +47,18 @@ func (w *Worker) sweep(ctx context.Context, inspector stem.Inspector, declaredAt
 		if err := w.declared.read(ctx, w.store); err != nil {
 			return err
 		}
-		if _, ok := w.declared.spec(name); ok {
+		if _, ok := w.declared.spec(name); ok || w.homes.queueOf(name) != "" {
 			declaredAt[name] = now
 			continue
 		}
-		if now.Sub(declaredAt[name]) < w.cfg.ParkFor {
+		if now.Sub(declaredAt[name]) < w.cfg.ParkFor || w.mayBeUnheard() {
 			continue
 		}
 		if err := w.sweepLane(ctx, q.Queue, name, now); err != nil {
 			return err
 		}
 	}
-	return nil
+	return missing
 }
 
 // sweepLane claims what is in a lane, ends what has been there for too long and gives back the rest in its place.

@@ -138,3 +138,38 @@ func TestADaemonStartsThoughAPartOfTheStoreKeepsWhatItsPredecessorHeld(t *testin
 		r.stop(d, Warm)
 	})
 }
+
+// vanished is a broker of which no part answers for a while.
+type vanished struct {
+	stem.Broker
+	down   atomic.Bool
+	claims atomic.Int64
+}
+
+func (v *vanished) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, error) {
+	if v.down.Load() {
+		v.claims.Add(1)
+		return nil, fmt.Errorf("%w: %w", stem.ErrUnreachable, errDown)
+	}
+	return v.Broker.Claim(ctx, c)
+}
+
+func TestAStoreOfWhichNoPartAnswersIsAskedLessAndLessOften(t *testing.T) {
+	virtually(t, func(r *rig) {
+		broker := &vanished{Broker: r.store.Broker}
+		r.store.Broker = broker
+		run := newRunner("job")
+		d := r.start([]Pool{run.pool("p")})
+		r.pass(time.Second)
+		broker.down.Store(true)
+		r.pass(2 * time.Minute)
+		if n := broker.claims.Load(); n < 60 || n > 300 { // two loops, at most two seconds apart
+			t.Errorf("it was asked %d times in two minutes", n)
+		}
+		broker.down.Store(false)
+		r.put("a", "job")
+		r.pass(4 * time.Second)
+		r.state("a", stem.Succeeded)
+		r.stop(d, Warm)
+	})
+}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +152,57 @@ func TestAParkedTaskDoesNotDieWhileALiveManifestDeclaresIt(t *testing.T) {
 		r.dead("a " + stem.ReasonUnregistered)
 		r.stop(d, Warm)
 	})
+}
+
+func TestAParkedTaskDoesNotDieWhileAManifestIsMissingThatCouldNotBeWritten(t *testing.T) {
+	virtually(t, func(r *rig) {
+		records := &absent{Records: r.store.Records}
+		declare := func(expires time.Duration) {
+			t.Helper()
+			manifest := []byte(`{"node":"other","plugin":"x","tasks":[{"name":"elsewhere"}]}`)
+			_, err := records.Save(r.ctx, stem.RecordWrite{Record: stem.Record{
+				RecordRef: stem.RecordRef{Kind: stem.KindManifest, ID: "other/x"}, Body: manifest, Expires: time.Now().Add(expires),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.store.Records = records
+		d := r.start([]Pool{newRunner("job").pool("p")}, func(c *Config) { c.ParkFor, c.Heartbeat = time.Hour, time.Minute })
+		declare(30 * time.Minute)
+		r.put("a", "elsewhere")
+		r.pass(20 * time.Minute)
+		records.down.Store(true)
+		r.pass(2 * time.Hour)
+		records.down.Store(false)
+		r.pass(2 * time.Minute)
+		declare(30 * time.Minute)
+		r.pass(time.Hour)
+		r.dead()
+		r.pass(time.Hour)
+		r.dead("a " + stem.ReasonUnregistered)
+		r.stop(d, Warm)
+	})
+}
+
+// absent are records that can be away.
+type absent struct {
+	stem.Records
+	down atomic.Bool
+}
+
+func (a *absent) Save(ctx context.Context, w ...stem.RecordWrite) ([]int64, error) {
+	if a.down.Load() {
+		return nil, errDown
+	}
+	return a.Records.Save(ctx, w...)
+}
+
+func (a *absent) List(ctx context.Context, q stem.RecordQuery) (stem.RecordPage, error) {
+	if a.down.Load() {
+		return stem.RecordPage{}, errDown
+	}
+	return a.Records.List(ctx, q)
 }
 
 func TestAnExpiredTaskIsCancelledAndAReplayedOneIsNot(t *testing.T) {

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/stemd/stem"
@@ -20,7 +19,7 @@ const (
 // sortLoop empties the places no pool claims from: the parked lanes of the names handled here, and the default queue when no
 // pool owns it. What it finds is moved to its home queue, or from the default queue to the lane of its name; it runs nothing.
 func (w *Worker) sortLoop(ctx context.Context) {
-	retry := newBackoff()
+	retry := newClaimBackoff()
 	began := time.Now()
 	for ctx.Err() == nil {
 		if !w.mayDispatch() {
@@ -40,15 +39,9 @@ func (w *Worker) sortLoop(ctx context.Context) {
 		}
 		asked := time.Now()
 		ds, err := w.claim(ctx, c)
-		if errors.Is(err, stem.ErrUnreachable) { // the other parts had nothing
-			pause(ctx, partPause, nil)
+		if retry.failed(ctx, err, time.Since(asked), nil) {
 			continue
 		}
-		if err != nil {
-			pause(ctx, retry.NextBackOff(), nil)
-			continue
-		}
-		retry.Reset()
 		w.take(nil, ds, asked)
 	}
 }

@@ -35,6 +35,7 @@ type Worker struct {
 	statuses    *adapters.Collector[stem.StatusWrite, struct{}]
 	renewing    sync.Mutex // one round of renewals at a time
 
+	unheard                                                                                   atomic.Int64 // when a heartbeat was last not written in time
 	unrenewed                                                                                 missed
 	unreached                                                                                 atomic.Int64 // when a claim last missed a part of the store
 	claimOutage, settleOutage, renewOutage, beatOutage, revokeOutage, partOutage, emptyOutage outage
