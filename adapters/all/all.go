@@ -18,27 +18,40 @@ import (
 // Opener opens a store of one kind.
 type Opener func(ctx context.Context, url string, opts ...stem.StoreOption) (stem.Store, error)
 
-func openers() map[string]Opener {
-	return map[string]Opener{
-		"memory":     memory.Open,
-		"sqlite":     sqlite.Open,
-		"redis":      redis.Open,
-		"rediss":     redis.Open,
-		"redis+unix": redis.Open,
+// kind is what is known of a scheme.
+type kind struct {
+	open  Opener
+	check func(url string) error // says of a URL that it can not work; nil: only open does
+}
+
+func kinds() map[string]kind {
+	return map[string]kind{
+		"memory":     {open: memory.Open},
+		"sqlite":     {open: sqlite.Open},
+		"redis":      {redis.Open, redis.Check},
+		"rediss":     {redis.Open, redis.Check},
+		"redis+unix": {redis.Open, redis.Check},
 	}
 }
 
 // Schemes lists the known schemes by name.
-func Schemes() []string { return slices.Sorted(maps.Keys(openers())) }
+func Schemes() []string { return slices.Sorted(maps.Keys(kinds())) }
 
-// Check says whether a URL names a kind of store that is known; nothing is opened.
+// Check says whether a URL names a kind of store that is known, and reads as one of its URLs; nothing is opened.
 func Check(rawURL string) error {
 	scheme, _, ok := strings.Cut(rawURL, "://")
 	if !ok {
 		return fmt.Errorf("store URL %q has no scheme: want one of %s://…", Redact(rawURL), strings.Join(Schemes(), "://…, "))
 	}
-	if openers()[scheme] == nil {
+	k, known := kinds()[scheme]
+	if !known {
 		return fmt.Errorf("store URL %q: unknown scheme %q: known are %s", Redact(rawURL), scheme, strings.Join(Schemes(), ", "))
+	}
+	if k.check == nil {
+		return nil
+	}
+	if err := k.check(rawURL); err != nil {
+		return fmt.Errorf("store URL %q: %w", Redact(rawURL), err)
 	}
 	return nil
 }
@@ -49,18 +62,21 @@ func Open(ctx context.Context, rawURL string, opts ...stem.StoreOption) (stem.St
 		return stem.Store{}, err
 	}
 	scheme, _, _ := strings.Cut(rawURL, "://")
-	return openers()[scheme](ctx, rawURL, opts...)
+	return kinds()[scheme].open(ctx, rawURL, opts...)
 }
 
+const unreadable = "(unreadable store URL)"
+
 // Redact is a store URL without its passwords, for people: that of the user and those of parameters such as sentinel_password. A URL
-// that can not be read is hidden as a whole.
+// that can not be read is hidden as a whole, and so is one of a server with an @ where none belongs: it may be the end of a password that
+// was not escaped.
 func Redact(rawURL string) string {
 	if !strings.Contains(rawURL, "@") && !strings.Contains(rawURL, "password") {
 		return rawURL
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "(unreadable store URL)"
+		return unreadable
 	}
 	values := u.Query()
 	for name := range values {
@@ -68,6 +84,9 @@ func Redact(rawURL string) string {
 			values.Set(name, "xxxxx")
 			u.RawQuery = values.Encode()
 		}
+	}
+	if u.Host != "" && (strings.Contains(u.Path+u.RawQuery, "@") || u.Fragment != "") {
+		return unreadable
 	}
 	return u.Redacted()
 }

@@ -31,19 +31,7 @@ func (d *db) explain(err error) error {
 		return stem.ErrClosed
 	}
 	msg := err.Error()
-	for _, known := range []struct {
-		prefix string
-		kind   error
-		advice string
-	}{
-		{"OOM ", stem.ErrStoreFull, "raise maxmemory, or let results live shorter"},
-		{"READONLY ", stem.ErrReadOnly, "this is a replica: connect to the primary, or through Sentinel"},
-		{"MISCONF ", stem.ErrReadOnly, "the server can not write to its disk: look at its log"},
-		{"NOAUTH", nil, "the server wants a password: put user and password into the URL"},
-		{"WRONGPASS", nil, "user or password are wrong"},
-		{"NOPERM", nil, "the user lacks a permission: see the ACL in docs/redis.md"},
-		{"LOADING ", nil, "the server is still reading its data"},
-	} {
+	for _, known := range advices {
 		if !strings.HasPrefix(msg, known.prefix) {
 			continue
 		}
@@ -52,13 +40,54 @@ func (d *db) explain(err error) error {
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%s: nobody listens there, is Redis running? %w", d.info, err)
+	if advice := adviseNet(err); advice != "" {
+		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
 	}
-	if advice := d.adviseTLS(err); advice != "" {
+	if advice := adviseTLS(err); advice != "" {
 		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
 	}
 	return fmt.Errorf("%s: %w", d.info, err)
+}
+
+const lacksRight = "the user lacks a permission: see the ACL in docs/redis.md"
+
+// advices says what to do about an error of the server that begins like this.
+var advices = [...]struct {
+	prefix string
+	kind   error // nil: none that a caller decides by
+	advice string
+}{
+	{"OOM ", stem.ErrStoreFull, "raise maxmemory, or let results live shorter"},
+	{"READONLY ", stem.ErrReadOnly, "this is a replica: connect to the primary, or through Sentinel"},
+	{"MISCONF ", stem.ErrReadOnly, "the server can not write to its disk: look at its log"},
+	{"NOREPLICAS ", stem.ErrReadOnly, "fewer replicas are well than min-replicas-to-write wants: look at the replicas"},
+	{"NOAUTH", nil, "the server wants a password: put user and password into the URL"},
+	{"WRONGPASS", nil, "user or password are wrong"},
+	{"NOPERM", nil, lacksRight},
+	{"ERR The user executing the script can't", nil, lacksRight}, // and says nothing of a permission itself
+	{"LOADING ", nil, "the server is still reading its data"},
+	{"BUSY ", nil, "a script of somebody runs for very long: SCRIPT KILL ends one that has written nothing"},
+	{"MASTERDOWN ", nil, "this is a replica that has lost its primary: connect to the primary, or through Sentinel"},
+	{"CLUSTERDOWN ", nil, "a node of the Cluster is away: look at CLUSTER NODES"},
+	{"ERR max number of clients reached", nil, "raise maxclients of the server, or take fewer connections with pool=N in the URL"},
+	{"ERR DB index is out of range", nil, "the server has no database of that number: its setting databases says how many there are"},
+	{"ERR This instance has cluster support disabled", nil, "this server is not in a Cluster: take cluster=true out of the URL"},
+}
+
+// adviseNet is what to do about a connection that does not come about or answer; empty: it is another error.
+func adviseNet(err error) string {
+	sentinels := strings.Contains(err.Error(), "all sentinels specified")
+	switch {
+	case sentinels && strings.Contains(err.Error(), "unknown command 'sentinel'"):
+		return "what listens there is no Sentinel: with master= the URL names Sentinels, whose port is usually 26379"
+	case sentinels && errors.Is(err, redis.Nil):
+		return "these Sentinels watch no primary of the name that master= says: SENTINEL MASTERS lists them"
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+		return "nobody listens there, is Redis running?"
+	case isNet(err) && isTimeout(err):
+		return "no answer in time: is the server stopped, overloaded or cut off?"
+	}
+	return ""
 }
 
 // mayWrite refuses a write of a store that was opened for looking only.

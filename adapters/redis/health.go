@@ -69,7 +69,23 @@ func (d *db) examine(ctx context.Context, c *redis.Client) []string {
 	if info["role"] == "slave" {
 		out = append(out, "this server is a replica and takes no tasks: connect to the primary, or through Sentinel (?master=NAME)")
 	}
-	return append(append(out, memory(info)...), persistence(ctx, c, info)...)
+	if have, _ := strconv.Atoi(info["connected_slaves"]); info["role"] == "master" && have < d.replicas {
+		out = append(out, fmt.Sprintf("wait_replicas=%d, and %d replicas are connected: every publish fails: start replicas, or ask for fewer", d.replicas, have))
+	}
+	return append(append(append(out, d.messages(ctx, c)...), memory(info)...), persistence(ctx, c, info)...)
+}
+
+// messages says when the user may not use the namespace's channels. Nothing fails by that, so nobody would see it otherwise. The message
+// that it tries with reaches nobody.
+func (d *db) messages(ctx context.Context, c *redis.Client) []string {
+	send, channel := c.Publish, d.keys.key(watched)+":"
+	if d.sharded {
+		send = c.SPublish // a node refuses who may not before it names the node of the channel
+	}
+	if err := send(ctx, channel, "").Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+		return nil
+	}
+	return []string{"the user may not use the namespace's channels: what is waited for and cancelled is noticed seconds late: see the ACL in docs/redis.md"}
 }
 
 // leastMajor is the first version whose scripts, access lists and messages within a Cluster are those this package is made for.

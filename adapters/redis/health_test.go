@@ -54,6 +54,33 @@ func TestAReplicaIsNamedAsOne(t *testing.T) {
 	}
 }
 
+func TestFewerReplicasThanAPublishWaitsForAreTold(t *testing.T) {
+	got := open(t, servers.Redis(t).URL()+"?wait_replicas=2").Info.Warnings
+	if len(got) != 1 || !strings.Contains(got[0], "wait_replicas=2, and 0 replicas are connected: every publish fails") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAUserWithoutTheChannelsOfItsNamespaceIsTold(t *testing.T) {
+	t.Parallel()
+	for _, spread := range []string{"", "on", "off"} {
+		url, nodes := "", []*testserver.Redis{testserver.NewRedis(t)}
+		if url = strings.Replace(nodes[0].URL(), "redis://", "redis://deaf:secret@", 1); spread != "" {
+			c := testserver.NewCluster(t)
+			url, nodes = strings.Replace(c.URL(), "redis://", "redis://deaf:secret@", 1)+"&spread="+spread, c.Nodes
+		}
+		for _, node := range nodes {
+			if err := node.SetUser(t.Context(), "deaf", "secret", "~*", "resetchannels", "+@all"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := open(t, url).Info.Warnings
+		if len(got) != 1 || !strings.Contains(got[0], "see the ACL in docs/redis.md") {
+			t.Errorf("spread %q: got %q", spread, got)
+		}
+	}
+}
+
 func TestAFullServerAndAReplicaRefuseWithAnErrorToDecideOn(t *testing.T) {
 	full := testserver.NewRedis(t, "maxmemory 1mb")
 	_, err := open(t, full.URL()).Broker.Publish(t.Context(), message(t, "a"))
@@ -109,6 +136,7 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	withTLS, certs := testserver.NewRedisTLS(t, "tls-auth-clients yes")
+	sentinel, cluster, single := servers.Sentinel(t), servers.Cluster(t), testserver.NewRedis(t)
 	noUser := strings.Replace(plain.URL(), "redis://", "redis://me:swordfish@", 1)
 	for _, c := range []struct {
 		what, url string
@@ -124,6 +152,13 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 		{"none where there is TLS", strings.Replace(withTLS.URL(), "rediss://", "redis://", 1), stem.TLS{}, "use rediss://"},
 		{"a file that is not there", withTLS.URL(), stem.TLS{CA: "/nonexistent.pem"}, "/nonexistent.pem"},
 		{"nobody there", "redis://127.0.0.1:1", stem.TLS{}, "nobody listens there, is Redis running? dial tcp 127.0.0.1:1: connect: connection refused"},
+		{"no socket there", "redis+unix:///nonexistent.sock", stem.TLS{}, "nobody listens there, is Redis running? dial unix /nonexistent.sock"},
+		{"a database that is not there", single.UserURL("", "", 4711), stem.TLS{}, "no database of that number"},
+		{"a server that is in no Cluster", single.URL() + "?cluster=true", stem.TLS{}, "take cluster=true out of the URL"},
+		{"a node of a Cluster as a single server", "redis://" + cluster.Nodes[0].Addr, stem.TLS{}, "add cluster=true to the URL"},
+		{"a Sentinel as a server", "redis://" + sentinel.Sentinel.Addr, stem.TLS{}, "this is a Sentinel, which keeps no tasks: add to the URL master=NAME"},
+		{"a server as a Sentinel", single.URL() + "?master=mymaster", stem.TLS{}, "no Sentinel"},
+		{"a primary that Sentinels do not know", sentinel.URL() + "s", stem.TLS{}, "SENTINEL MASTERS lists them"},
 	} {
 		store, err := redis.Open(t.Context(), c.url, stem.WithTLS(c.tls))
 		if err == nil {

@@ -122,7 +122,7 @@ func (d *db) clock() any {
 	return ""
 }
 
-// version is what the server says of itself. It fails when that is too old.
+// version is what the server says of itself. It fails when that is too old, or not what the URL says.
 func (d *db) version(ctx context.Context) (string, error) {
 	text, err := d.client.Info(ctx, "server").Result()
 	if err != nil {
@@ -130,7 +130,24 @@ func (d *db) version(ctx context.Context) (string, error) {
 	}
 	info := readInfo(text)
 	version, mode := cmp.Or(info["redis_version"], "?"), cmp.Or(info["redis_mode"], "standalone")
-	return "Redis " + version + ", " + mode, tooOld(version)
+	err = tooOld(version)
+	if err == nil {
+		err = d.misnamed(mode)
+	}
+	return "Redis " + version + ", " + mode, err
+}
+
+// misnamed refuses a server that is something else than the URL says. What one node of a Cluster were given as if it were all would be
+// seen by nobody who knows the Cluster.
+func (d *db) misnamed(mode string) error {
+	_, cluster := d.client.(*redis.ClusterClient)
+	switch {
+	case mode == "sentinel":
+		return errors.New("this is a Sentinel, which keeps no tasks: add to the URL master=NAME, the name under which it watches the primary")
+	case mode == "cluster" && !cluster:
+		return errors.New("this server is a node of a Cluster: add cluster=true to the URL")
+	}
+	return nil
 }
 
 // start runs fn in a goroutine that close waits for; false: the store is closed.

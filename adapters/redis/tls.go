@@ -88,11 +88,14 @@ func (d *db) wrapOpen(ctx context.Context, err error) error {
 		return fmt.Errorf("redis: open: %s: no TLS handshake within %s: is it a Redis server? If it does not speak TLS at this port, use its TLS port, or redis://: %w",
 			d.info, dialTimeout, err)
 	}
+	if !d.encrypted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return fmt.Errorf("redis: open: %s: the server closed the connection: if it speaks only TLS, use rediss://: %w", d.info, err)
+	}
 	return d.wrap("open", err)
 }
 
 // adviseTLS is what to do about an error of the connection's encryption; empty: it is no such error.
-func (d *db) adviseTLS(err error) string {
+func adviseTLS(err error) string {
 	var (
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
@@ -111,8 +114,6 @@ func (d *db) adviseTLS(err error) string {
 	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"),
 		strings.Contains(err.Error(), "tls: unknown certificate authority"):
 		return "the server wants a client certificate of its root: name it with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY)"
-	case !d.encrypted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
-		return "the server closed the connection: if it speaks only TLS, use rediss://"
 	}
 	return ""
 }

@@ -36,6 +36,15 @@ type target struct {
 	shown    string // the URL without passwords
 }
 
+// Check says whether a URL can be one of a store of this package; nothing is opened.
+func Check(rawURL string) error {
+	_, err := parse(rawURL)
+	return err
+}
+
+// errUnreadable shows nothing of the URL: what was taken for a path or a parameter may be a part of the password.
+var errUnreadable = errors.New("the URL can not be read: escape special characters of the password, as %40 for @, %2F for / and %23 for #")
+
 // parse reads a store URL:
 //
 //	redis://user:password@host:6379/0                        one server, database 0
@@ -62,8 +71,8 @@ func parse(rawURL string) (*target, error) {
 		user, hosts = authority[:i+1], authority[i+1:]
 	}
 	u, err := url.Parse(scheme + "://" + user + "host" + rest)
-	if err != nil {
-		return nil, errors.New("the URL can not be read: escape special characters of the password, as %40 for @") // err may show it
+	if err != nil || cutInPassword(scheme, user, hosts, u) {
+		return nil, errUnreadable // err may show it
 	}
 	t := &target{options: redis.UniversalOptions{
 		Username: u.User.Username(), DialTimeout: dialTimeout, DialerRetries: dials, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
@@ -92,7 +101,7 @@ func parse(rawURL string) (*target, error) {
 	}
 	if path != "" {
 		if t.options.DB, err = strconv.Atoi(path); err != nil || t.options.DB < 0 {
-			return nil, fmt.Errorf("database %q is not a number", path)
+			return nil, errors.New("the database, what follows the hosts and a slash, must be a number from 0")
 		}
 	}
 	shown := u.Query()
@@ -120,13 +129,31 @@ func parse(rawURL string) (*target, error) {
 	return t, nil
 }
 
+// cutInPassword says whether the password has a character that ends it: then what follows it, up to the @, is found elsewhere.
+func cutInPassword(scheme, user, hosts string, u *url.URL) bool {
+	if u.Fragment != "" || scheme == "redis+unix" && hosts != "" {
+		return true
+	}
+	if scheme != "redis+unix" && strings.Contains(u.Path, "@") || user == "" && strings.Contains(u.RawQuery, "@") {
+		return true
+	}
+	for key := range u.Query() {
+		if strings.Contains(key, "@") {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *target) parameters(values, shown url.Values) error {
 	for key := range values {
 		value := values.Get(key)
 		var err error
 		switch key {
 		case "cluster":
-			t.cluster, err = strconv.ParseBool(value)
+			if t.cluster, err = strconv.ParseBool(value); err != nil {
+				err = errors.New("true or false")
+			}
 		case "spread":
 			t.spread, err = onOff(value)
 		case "master":
@@ -137,31 +164,36 @@ func (t *target) parameters(values, shown url.Values) error {
 			t.options.SentinelPassword = value
 			shown.Set(key, "xxxxx")
 		case "db":
-			t.options.DB, err = strconv.Atoi(value)
+			t.options.DB, err = count(value, 0)
 		case "wait_replicas":
-			if t.replicas, err = strconv.Atoi(value); t.replicas < 0 {
-				err = errors.New("negative")
-			}
+			t.replicas, err = count(value, 0)
 		case "pool":
-			t.options.PoolSize, err = strconv.Atoi(value)
+			t.options.PoolSize, err = count(value, 1)
 		default:
 			return fmt.Errorf("unknown parameter %q: known are cluster, spread, master, sentinel_user, sentinel_password, db, pool and wait_replicas", key)
 		}
 		if err != nil {
-			return fmt.Errorf("parameter %s is %q", key, value)
+			return fmt.Errorf("parameter %s is %q: want %w", key, value, err)
 		}
 	}
 	return nil
 }
 
+// onOff reads one of the two words. Its error says what is wanted, as that of count.
 func onOff(value string) (bool, error) {
-	switch value {
-	case "on":
-		return true, nil
-	case "off":
-		return false, nil
+	if value != "on" && value != "off" {
+		return false, errors.New("on or off")
 	}
-	return false, errors.New("neither on nor off")
+	return value == "on", nil
+}
+
+// count reads a number that is not below least.
+func count(value string, least int) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least {
+		return 0, fmt.Errorf("a number from %d", least)
+	}
+	return n, nil
 }
 
 func (t *target) client(f *fuses) redis.UniversalClient {
