@@ -14,8 +14,18 @@ type Store struct {
 	Bus     Bus // nil: none; everything works without, later
 	// Info describes the store to people; it holds no secret.
 	Info StoreInfo
+	// ExamineFunc looks again at what Info.Warnings said when the store was opened; nil: that does not change.
+	ExamineFunc func(ctx context.Context) ([]string, error)
 	// CloseFunc ends what Open started; nil: nothing to do.
 	CloseFunc func() error
+}
+
+// Examine is what an operator should know of the store now. It asks the servers; with an error nothing is known.
+func (s Store) Examine(ctx context.Context) ([]string, error) {
+	if s.ExamineFunc == nil {
+		return s.Info.Warnings, nil
+	}
+	return s.ExamineFunc(ctx)
 }
 
 // Close releases what Open started. It does not settle anything: leases that are held expire.
@@ -32,7 +42,7 @@ type StoreInfo struct {
 	Kind      string // "sqlite", "memory"
 	Version   string // "SQLite 3.50.4, schema 1"
 	Namespace string
-	Warnings  []string // what an operator should know
+	Warnings  []string // what an operator should know; of the moment it was opened
 	OneFile   bool     // broker and results share one transaction: queued and running are derived, never written
 }
 

@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func Compose(broker, results, records stem.Store) stem.Store {
 	if !c.ordered {
 		return broker
 	}
-	s := stem.Store{Broker: &composedBroker{c}, Results: broker.Results, Records: records.Records, Info: c.info(), CloseFunc: c.close}
+	s := stem.Store{Broker: &composedBroker{c}, Results: broker.Results, Records: records.Records, Info: c.info(), ExamineFunc: c.examine, CloseFunc: c.close}
 	if c.apart {
 		s.Results = &composedResults{results.Results, broker.Results}
 	}
@@ -71,6 +72,14 @@ func (c *composed) close() error {
 		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func (c *composed) examine(ctx context.Context) (warnings []string, err error) {
+	for _, s := range c.parts() {
+		more, failed := s.Examine(ctx)
+		warnings, err = append(warnings, more...), errors.Join(err, failed)
+	}
+	return warnings, err
 }
 
 func (c *composed) info() stem.StoreInfo {

@@ -43,6 +43,7 @@ type Daemon struct {
 	node  string
 	dir   string // of plugin sockets
 	store stem.Store
+	watch *watch
 	// groups is nil where no cgroup is delegated: limits are enforced by other means.
 	groups *host.Groups
 
@@ -109,9 +110,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	d.store = store
-	for _, w := range store.Info.Warnings {
-		d.opts.Log.Warn("store: " + w)
-	}
+	d.watch = newWatch(store, d.opts.Log)
+	watching, stopWatching := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { d.watch.run(watching); close(watched) }()
+	defer func() { stopWatching(); <-watched }()
 	if d.opts.Opened != nil {
 		if err := d.opts.Opened(store); err != nil {
 			return err
@@ -191,6 +194,7 @@ func (d *Daemon) generation(cfg *config.Config) (*generation, error) {
 		Node: d.node, Boot: uuid.NewString(), Namespace: d.store.Info.Namespace, Version: d.opts.Version, Pools: pools,
 		Lease: cfg.Worker.Lease, Heartbeat: cfg.Worker.Heartbeat, ResultTTL: cfg.ResultTTL, ParkFor: cfg.Worker.ParkFor,
 		MaxResult: cfg.Worker.MaxResult, EvidenceTTL: cfg.DeadLetters, Shutdown: cfg.Shutdown, ScaleTick: cfg.Worker.ScaleTick, Begin: begin,
+		Warnings: d.watch.current,
 	}, d.store, d.opts.Log)
 	if err != nil {
 		return nil, err

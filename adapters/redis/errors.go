@@ -40,7 +40,9 @@ func (d *db) explain(err error) error {
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
 	}
-	if advice := adviseNet(err); advice != "" {
+	if advice := adviseNet(err); strings.HasSuffix(advice, "?") {
+		return fmt.Errorf("%s: %s %w", d.info, advice, err)
+	} else if advice != "" {
 		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
 	}
 	if advice := adviseTLS(err); advice != "" {

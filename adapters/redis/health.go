@@ -21,21 +21,22 @@ const (
 )
 
 // warnings is what an operator should know of the server, in words to act on. A user that may not ask gets fewer of them.
-func (d *db) warnings(ctx context.Context) []string {
+func (d *db) warnings(ctx context.Context) ([]string, error) {
 	told := map[string]bool{}
 	if d.insecure {
 		told["TLS takes any server certificate (allow_insecure): name the trust root with ca, or anybody on the way can read along"] = true
 	}
 	var mu sync.Mutex
-	_ = d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
-		for _, w := range d.examine(ctx, c) {
-			mu.Lock()
+	err := d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
+		found, err := d.examine(ctx, c)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range found {
 			told[w] = true
-			mu.Unlock()
 		}
-		return nil
+		return err
 	})
-	return slices.Sorted(maps.Keys(told))
+	return slices.Sorted(maps.Keys(told)), d.wrap("examine", err)
 }
 
 // eachServer calls fn for the server, or for every primary of a Cluster.
@@ -50,13 +51,13 @@ func (d *db) eachServer(ctx context.Context, fn func(context.Context, *redis.Cli
 }
 
 // examine asks one server about itself.
-func (d *db) examine(ctx context.Context, c *redis.Client) []string {
+func (d *db) examine(ctx context.Context, c *redis.Client) ([]string, error) {
 	begun := d.opts.Now()
 	now, timeErr := c.Time(ctx).Result()
 	ended := d.opts.Now()
 	text, err := c.Info(ctx, "server", "memory", "persistence", "replication").Result()
 	if err != nil {
-		return nil // Open has said so, or will
+		return nil, err
 	}
 	info := readInfo(text)
 	var out []string
@@ -72,7 +73,7 @@ func (d *db) examine(ctx context.Context, c *redis.Client) []string {
 	if have, _ := strconv.Atoi(info["connected_slaves"]); info["role"] == "master" && have < d.replicas {
 		out = append(out, fmt.Sprintf("wait_replicas=%d, and %d replicas are connected: every publish fails: start replicas, or ask for fewer", d.replicas, have))
 	}
-	return append(append(append(out, d.messages(ctx, c)...), memory(info)...), persistence(ctx, c, info)...)
+	return append(append(append(out, d.messages(ctx, c)...), memory(info)...), persistence(ctx, c, info)...), nil
 }
 
 // messages says when the user may not use the namespace's channels. Nothing fails by that, so nobody would see it otherwise. The message

@@ -32,7 +32,7 @@ func (d *db) spread(info stem.StoreInfo) stem.Store {
 		Directory: stem.Store{Broker: &keeper{shards: notes}, Records: &records{d, notes, nil}, CloseFunc: d.close},
 		Results:   rest, Records: rest, Limiter: &broker{d}, Options: d.opts, Info: info,
 	})
-	s.Bus = &bus{d}
+	s.Bus, s.ExamineFunc = &bus{d}, d.warnings
 	return s
 }
 

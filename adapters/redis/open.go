@@ -98,14 +98,16 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	if err != nil {
 		return stem.Store{}, errors.Join(err, d.close())
 	}
-	info := stem.StoreInfo{URL: t.shown, Kind: "redis", Version: version, Namespace: o.Namespace, OneFile: true, Warnings: d.warnings(ctx)}
+	info := stem.StoreInfo{URL: t.shown, Kind: "redis", Version: version, Namespace: o.Namespace, OneFile: true}
+	info.Warnings, _ = d.warnings(ctx) // of what does not answer, others tell
 	if t.spread {
 		info.Version += ", spread over its nodes"
 		return d.spread(info), nil
 	}
 	one := []*db{d}
 	return stem.Store{
-		Broker: &broker{d}, Results: &results{d, one}, Records: &records{d, one, nil}, Bus: &bus{d}, Info: info, CloseFunc: d.close,
+		Broker: &broker{d}, Results: &results{d, one}, Records: &records{d, one, nil}, Bus: &bus{d}, Info: info,
+		ExamineFunc: d.warnings, CloseFunc: d.close,
 	}, nil
 }
 

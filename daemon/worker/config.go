@@ -34,6 +34,9 @@ type Config struct {
 	// SoftLimit, when not nil, is told of every attempt that passes its soft limit, once. It must not block.
 	SoftLimit func(Late)
 
+	// Warnings, when not nil, is what an operator should know of the store now; else that is what it was when the store was opened.
+	Warnings func() []string
+
 	// Begin, when not nil, holds claiming back until it is closed: a new generation starts its processes beside the old one.
 	Begin <-chan struct{}
 }

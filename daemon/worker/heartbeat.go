@@ -21,24 +21,28 @@ const farewellWithin = 5 * time.Second
 // beatsLast is how many intervals a heartbeat and a manifest are kept.
 const beatsLast = 3
 
-// heartbeatLoop writes the heartbeat and the manifests every interval, and when a manifest or a pool's processes change.
+// heartbeatLoop writes the heartbeat and the manifests every interval, and when a manifest or a pool's processes change. One that could
+// not be written is tried again soon: what went down with the store is to be seen as soon as it is up.
 func (w *Worker) heartbeatLoop(ctx context.Context) {
-	last := time.Now()
+	last, retry := time.Now(), newBackoff()
 	for {
 		err := w.writeHeartbeat(ctx)
 		if err != nil || time.Since(last) > 2*w.cfg.Heartbeat {
 			w.unheard.Store(time.Now().UnixNano())
 		}
 		last = time.Now()
+		again := false
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			w.beatOutage.failed(err, "others take this daemon for gone")
+			again = pause(ctx, retry.NextBackOff(), nil)
 		default:
 			w.beatOutage.over()
+			retry.Reset()
 		}
-		if !w.untilBeat(ctx) {
+		if !again && !w.untilBeat(ctx) {
 			return
 		}
 	}
@@ -187,6 +191,9 @@ func (w *Worker) warnings(s Stats) []string {
 		if o.down() {
 			list = append(list, o.what+" does not work")
 		}
+	}
+	if w.cfg.Warnings != nil {
+		return append(list, w.cfg.Warnings()...)
 	}
 	return append(list, w.store.Info.Warnings...)
 }
