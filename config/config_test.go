@@ -135,6 +135,11 @@ func TestAStoreOfAnUnknownKindIsAMistakeOfTheConfiguration(t *testing.T) {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
+	dir = write(t, &txtar.Archive{Files: []txtar.File{{Name: "a.hcl", Data: []byte(
+		"broker { url = \"redis://host?clutser=true\" }\nplugin \"m\" {\n  command = [\"/m\"]\n}\n")}}})
+	if _, err := config.Load(noEnv, dir); err == nil || !strings.Contains(err.Error(), `a.hcl:1,16-43: url in broker: store URL "redis://host?clutser=true": unknown parameter "clutser"`) {
+		t.Errorf("a parameter that Redis does not have: %v", err)
+	}
 	dir = write(t, &txtar.Archive{Files: []txtar.File{{Name: "a.hcl", Data: []byte("plugin \"m\" {\n  command = [\"/m\"]\n}\n")}}})
 	if _, err := config.Load(func(string) string { return "nats://me:hunter2@host" }, dir); err == nil || !strings.Contains(err.Error(), "STEM_BROKER_URL: store URL") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("from the environment: %v", err)

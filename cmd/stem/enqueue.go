@@ -188,8 +188,10 @@ func (p *program) await(ctx context.Context, handle *stem.Handle, begun time.Tim
 		defer stop()
 	}
 	s, err := handle.Wait(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return notFound("task %s is %s after %s: gave up waiting, the task goes on", handle.ID(), dash(string(s.State)), timeout)
+	if errors.Is(err, context.DeadlineExceeded) && s.State == "" {
+		return notFound("nothing was heard of task %s for %s: gave up waiting, the task goes on. stem task status %s looks again", handle.ID(), timeout, handle.ID())
+	} else if errors.Is(err, context.DeadlineExceeded) {
+		return notFound("task %s is %s after %s: gave up waiting, the task goes on", handle.ID(), s.State, timeout)
 	} else if err != nil {
 		return err
 	}
