@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/stemd/stem"
@@ -75,16 +76,20 @@ func succeed(ctx context.Context, store stem.Store, ds []stem.Delivery) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// sqliteDelayed is delayedTasks on SQLite.
+func sqliteDelayed(ctx context.Context, s setting) (result, error) {
+	return delayedTasks(ctx, s, func(o stem.StoreOption) (stem.Store, error) {
+		return sqlite.Open(ctx, "sqlite://"+filepath.Join(s.dir, "stem.db"), o)
+	})
+}
+
 // delayedTasks measures a store that holds a million delayed tasks: claims beside them first (p50 and p99 are those of a claim of
 // one task), then, once all are due, how fast they are promoted and claimed.
-func delayedTasks(ctx context.Context, s setting) (r result, err error) {
-	n := s.n
-	if n == 0 {
-		n = bigBacklog
-	}
-	var ahead time.Duration
-	store, err := sqlite.Open(ctx, "sqlite://"+filepath.Join(s.dir, "stem.db"), func(o *stem.StoreOptions) {
-		o.Now = func() time.Time { return time.Now().Add(ahead) }
+func delayedTasks(ctx context.Context, s setting, open func(clock stem.StoreOption) (stem.Store, error)) (r result, err error) {
+	n := s.count(bigBacklog)
+	var ahead atomic.Int64
+	store, err := open(func(o *stem.StoreOptions) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	if err != nil {
 		return r, err
@@ -96,7 +101,7 @@ func delayedTasks(ctx context.Context, s setting) (r result, err error) {
 	if r.P50, r.P99, err = claimTimes(ctx, store, 2000, s.size); err != nil {
 		return r, err
 	}
-	ahead = 2 * time.Hour
+	ahead.Store(int64(2 * time.Hour))
 	before, begun := measure(os.Getpid()), time.Now()
 	for taken := 0; taken < n; {
 		ds, err := store.Broker.Claim(ctx, stem.Claim{Queues: []stem.QueueLimit{{Queue: queue}}, Max: 500, Owner: "bench/1", Lease: 24 * time.Hour})

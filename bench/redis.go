@@ -160,6 +160,13 @@ func redisBacklog(size int) func(context.Context, setting) (result, error) {
 	})
 }
 
+// redisDelayed is delayedTasks on Redis. RSS is that of this process.
+func redisDelayed(ctx context.Context, s setting) (result, error) {
+	return onRedis(func(ctx context.Context, s setting, server *testserver.Redis, _ stem.Store) (result, error) {
+		return delayedTasks(ctx, s, func(clock stem.StoreOption) (stem.Store, error) { return redis.Open(ctx, server.URL(), clock) })
+	})(ctx, s)
+}
+
 // settled waits until a server rewrites its append-only file no more and has synced it.
 func settled(ctx context.Context, server *testserver.Redis) error {
 	for {
