@@ -50,6 +50,7 @@ func TestContractOnACluster(t *testing.T) {
 }
 
 func TestContractOnOneNodeOfACluster(t *testing.T) {
+	t.Parallel()
 	adaptertest.Run(t, fresh(servers.Cluster(t).URL()+"&spread=off"), capabilities)
 }
 
@@ -69,6 +70,7 @@ func TestModelInPages(t *testing.T) {
 }
 
 func TestModelOnACluster(t *testing.T) {
+	t.Parallel()
 	spread := capabilities
 	spread.Composed = true
 	adaptertest.Model(t, fresh(servers.Cluster(t).URL()), spread)

@@ -3,9 +3,10 @@ package redis
 import (
 	"embed"
 	"fmt"
-	"regexp"
+	"maps"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -43,47 +44,60 @@ var (
 	shardedScripts = sync.OnceValue(func() scripts { return newScripts("SPUBLISH") })
 )
 
+// source is a file, and the words in it, a function's with the parenthesis behind it.
+type source struct {
+	text  string
+	words map[string]struct{}
+}
+
+func read(name string) source {
+	b, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	s := source{string(b), map[string]struct{}{}}
+	for word := range strings.FieldsFuncSeq(strings.ReplaceAll(s.text, "(", "( "), func(r rune) bool {
+		return r != '(' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		s.words[word] = struct{}{}
+	}
+	return s
+}
+
 // newScripts assembles the scripts. say is the command that sends a message to those who subscribed.
 func newScripts(say string) scripts {
-	read := func(name string) string {
-		b, err := sources.ReadFile("lua/" + name + ".lua")
-		if err != nil {
-			panic(err) // it is part of the program
-		}
-		return string(b)
-	}
+	known := map[string]source{}
 	out := scripts{}
 	for name, needs := range parts {
-		src := "local SAY = '" + say + "'\n"
+		text, used := "local SAY = '"+say+"'\n", map[string]struct{}{}
 		for _, part := range append(append([]string{"base"}, strings.Fields(needs)...), name) {
-			src += read(part) + "\n"
+			if _, again := known[part]; !again {
+				known[part] = read(part)
+			}
+			text += known[part].text + "\n"
+			maps.Copy(used, known[part].words)
 		}
 		s := &script{}
-		s.Script = redis.NewScript(s.declare(src) + src)
+		s.Script = redis.NewScript(s.declare(used) + text)
 		out[name] = s
 	}
-	out["take"] = &script{Script: redis.NewScript(read("take"))} // of a key by itself
+	out["take"] = &script{Script: redis.NewScript(read("take").text)} // of a key by itself
 	return out
 }
 
-var words = regexp.MustCompile(`\w+\(?`)
-
-// declare finds the keys that a source uses and gives the lines that name them.
-func (s *script) declare(src string) string {
-	used := map[string]bool{}
-	for _, word := range words.FindAllString(src, -1) {
-		used[word] = true
-	}
+// declare finds the keys among the words of a script and gives the lines that name them.
+func (s *script) declare(used map[string]struct{}) string {
+	uses := func(word string) bool { _, is := used[word]; return is }
 	var lines strings.Builder
 	for _, name := range fixed {
-		if used[strings.ToUpper(name)] {
+		if uses(strings.ToUpper(name)) {
 			s.fixed = append(s.fixed, name)
 			fmt.Fprintf(&lines, "local %s = KEYS[%d]\n", strings.ToUpper(name), len(s.fixed))
 		}
 	}
 	var functions []string
 	for _, key := range perQueue {
-		if used[key.function+"("] {
+		if uses(key.function + "(") {
 			s.perQueue, functions = append(s.perQueue, key.suffix), append(functions, key.function)
 		}
 	}

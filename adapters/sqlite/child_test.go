@@ -54,7 +54,7 @@ type child struct {
 func start(t *testing.T, events chan<- event, role, url, name string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childOrder+"="+role+" "+url+" "+name)
+	cmd.Env = append(os.Environ(), childOrder+"="+role+" "+url+" "+name, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

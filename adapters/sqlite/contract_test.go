@@ -1,7 +1,10 @@
 package sqlite_test
 
 import (
+	"context"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stemd/stem"
@@ -16,13 +19,46 @@ var capabilities = adaptertest.Capabilities{
 	},
 }
 
+// blank is a file without a task. To make one takes longer than most that is done with it.
+var blank = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "stem")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "stem.db")
+	store, err := sqlite.Open(context.Background(), "sqlite://"+file)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
 func fresh(t *testing.T, opts ...stem.StoreOption) stem.Store {
-	return open(t, "sqlite://"+filepath.Join(t.TempDir(), "stem.db"), opts...)
+	t.Helper()
+	data, err := blank()
+	file := filepath.Join(t.TempDir(), "stem.db")
+	if err == nil {
+		err = os.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, "sqlite://"+file, opts...)
 }
 
-func TestContract(t *testing.T) { adaptertest.Run(t, fresh, capabilities) }
+func TestContract(t *testing.T) {
+	t.Parallel()
+	adaptertest.Run(t, fresh, capabilities)
+}
 
-func TestModel(t *testing.T) { adaptertest.Model(t, fresh, capabilities) }
+func TestModel(t *testing.T) {
+	t.Parallel()
+	adaptertest.Model(t, fresh, capabilities)
+}
 
 func open(t testing.TB, url string, opts ...stem.StoreOption) stem.Store {
 	t.Helper()

@@ -69,6 +69,7 @@ func TestABackupBesideABusyWriterIsSound(t *testing.T) {
 }
 
 func TestVacuumGivesSpaceBackBesideAnotherProcess(t *testing.T) {
+	t.Parallel()
 	url := "sqlite://" + path(t)
 	store, other := open(t, url), open(t, url)
 	for n := range 2000 {
@@ -144,6 +145,7 @@ func forgetRows(t *testing.T, file string) {
 
 // Among processes that write and read all the time the log would begin anew only by chance.
 func TestTheLogStaysShortAmongBusyHandles(t *testing.T) {
+	t.Parallel()
 	file := path(t)
 	var busy, looking sync.WaitGroup
 	for w := range 3 {

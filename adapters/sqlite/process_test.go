@@ -55,6 +55,7 @@ func work(ctx context.Context, store stem.Store, name string) error {
 }
 
 func TestProcessesOnOneFileLoseNothingAndRunNothingTwice(t *testing.T) {
+	t.Parallel()
 	url := "sqlite://" + path(t)
 	const processes = 4
 	events := make(chan event, 16)
@@ -88,8 +89,10 @@ func TestProcessesOnOneFileLoseNothingAndRunNothingTwice(t *testing.T) {
 }
 
 func TestAKilledProcessLosesNothingThatWasAcceptedNorBringsBackWhatWasSettled(t *testing.T) {
+	t.Parallel()
 	for _, synchronous := range []string{"normal", "full"} {
 		t.Run(synchronous, func(t *testing.T) {
+			t.Parallel()
 			adaptertest.Crash(t, "sqlite://"+path(t)+"?synchronous="+synchronous, sqlite.Open, nil)
 		})
 	}

@@ -20,6 +20,7 @@ type parted struct {
 	stem.Broker
 	queue string
 	down  atomic.Bool
+	near  atomic.Int64 // leases in other queues that were renewed
 }
 
 func (p *parted) far(queue string) bool { return p.down.Load() && queue == p.queue }
@@ -64,7 +65,42 @@ func (p *parted) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 			return nil, p.unreachable()
 		}
 	}
+	for _, l := range leases {
+		if l.Receipt.Queue != p.queue {
+			p.near.Add(1)
+		}
+	}
 	return p.Broker.Extend(ctx, leases...)
+}
+
+func TestWhileAPartOfTheStoreIsAwayTheLeasesOfOthersAreRenewedAsEver(t *testing.T) {
+	virtually(t, func(r *rig) {
+		run := newRunner("job")
+		run.slots = 3
+		run.handle = func(context.Context, plugin.Attempt, plugin.Sink) plugin.Outcome {
+			time.Sleep(5 * time.Minute)
+			return succeeded()
+		}
+		broker := &parted{Broker: r.store.Broker, queue: "far"}
+		r.store.Broker = broker
+		d := r.start([]Pool{run.pool("p", func(p *Pool) { p.Queues = map[string]int{"near": 1, "far": 1} })})
+		r.put("far", "job", stem.Queue("far"))
+		r.put("near", "job", stem.Queue("near"))
+		renewed := func() int64 {
+			before := broker.near.Load()
+			r.pass(2 * time.Minute)
+			return broker.near.Load() - before
+		}
+		whole := renewed()
+		broker.down.Store(true)
+		if parted := renewed(); whole == 0 || parted > 2*whole {
+			t.Errorf("the other queue's lease was renewed %d times in two minutes, and before %d times", parted, whole)
+		}
+		broker.down.Store(false)
+		r.pass(6 * time.Minute)
+		r.state("far", stem.Succeeded)
+		r.stop(d, Warm)
+	})
 }
 
 func TestAPartOfTheStoreThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
