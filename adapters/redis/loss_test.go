@@ -258,3 +258,32 @@ func (l *lossy) half() (ids []string) {
 	}
 	return ids
 }
+
+func TestATaskThatDiesWithoutItsMessageLeavesItsResultAndNoLetterThatNobodyCanRead(t *testing.T) {
+	t.Parallel()
+	l := newLossy(t)
+	if _, err := l.store.Broker.Publish(t.Context(), message(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	release := func(int) stem.Settlement { return stem.Settlement{Kind: stem.Release} }
+	settle(t, l.store, release, claim(t, l.store, 1)...)
+	ds := claim(t, l.store, 1)
+	if err := l.server.Client.Del(t.Context(), l.prefix+"bodies").Err(); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, l.store, func(int) stem.Settlement {
+		s := done(ds[0])
+		s.Kind, s.Reason, s.Result.Status.State = stem.Dead, "broken", stem.Failed
+		return s
+	}, ds...)
+	inspector := l.store.Broker.(stem.Inspector)
+	if page, err := inspector.DeadLetters(t.Context(), stem.DeadLetterQuery{}); err != nil || len(page.Items) != 0 {
+		t.Errorf("letters %+v, %v", page.Items, err)
+	}
+	if replayed, err := inspector.Replay(t.Context(), stem.Replay{}); err != nil || len(replayed) != 0 {
+		t.Errorf("replayed %+v, %v", replayed, err)
+	}
+	if s, err := l.store.Results.Load(t.Context(), "a"); err != nil || s[0] == nil || s[0].State != stem.Failed {
+		t.Errorf("status %+v, %v", s[0], err)
+	}
+}

@@ -59,7 +59,7 @@ local function carryOut(i)
   elseif kind == BURY then
     local value = call('HGET', BODIES, id)
     finish(q, id, t, remember)
-    bury(id, t, word, value and message(value) or '')
+    if value and not isPage(value) then bury(id, t, word, message(value)) end -- one that has lost its message can not be read
   else
     live = true
     if kind == EARLY then
