@@ -22,6 +22,22 @@ func LeaseOf(m *stem.Message, asked time.Duration) time.Duration {
 	return LeaseLength(asked)
 }
 
+// ResultLife is how long a result is kept for which this long was asked.
+func ResultLife(ttl time.Duration) time.Duration {
+	if ttl <= 0 {
+		return stem.DefaultResultTTL
+	}
+	return ttl
+}
+
+// GroupLife is ResultLife for groups.
+func GroupLife(ttl time.Duration) time.Duration {
+	if ttl <= 0 {
+		return stem.DefaultGroupTTL
+	}
+	return ttl
+}
+
 // ReservedFor is how long a unique key is reserved beyond its task's due time or lease.
 func ReservedFor(u stem.Reservation) time.Duration {
 	if u.For <= 0 {

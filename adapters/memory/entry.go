@@ -93,12 +93,9 @@ func (c *core) save(e *entry, s stem.Status, ttl time.Duration, now time.Time) b
 	if e.task != nil && s.Epoch < e.task.msg.State.Epoch || !adapters.Fresh(e.saved, s.Epoch) {
 		return false
 	}
-	if ttl <= 0 {
-		ttl = stem.DefaultResultTTL
-	}
 	c.unsave(e)
 	s.UpdatedAt = now
-	e.saved, e.expires = &s, now.Add(ttl)
+	e.saved, e.expires = &s, now.Add(adapters.ResultLife(ttl))
 	c.expiry.push(e)
 	return true
 }

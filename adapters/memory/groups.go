@@ -42,9 +42,7 @@ func (r *results) OpenGroups(_ context.Context, groups ...stem.Group) error {
 		if old := r.groups[g.ID]; old != nil {
 			r.dissolve(old)
 		}
-		if g.TTL <= 0 {
-			g.TTL = stem.DefaultGroupTTL
-		}
+		g.TTL = adapters.GroupLife(g.TTL)
 		fresh := &group{Group: g, state: stem.GroupOpen, ends: make(map[string]end, len(g.Members)), expires: now.Add(g.TTL)}
 		fresh.Members, fresh.Meta = slices.Clone(g.Members), maps.Clone(g.Meta)
 		for _, id := range g.Members {

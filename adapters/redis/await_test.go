@@ -11,11 +11,7 @@ import (
 // TestWhatIsClaimedAfterAWaitThatFailedIsDelivered takes away the permission to wait: the claim behind the wait is carried out all the
 // same, so its tasks must not be lost with the error.
 func TestWhatIsClaimedAfterAWaitThatFailedIsDelivered(t *testing.T) {
-	server, err := testserver.StartRedis(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
+	server := testserver.NewRedis(t)
 	store, err := Open(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -13,11 +13,7 @@ import (
 
 func TestClaimsOfEmptyQueuesAskOnceEach(t *testing.T) {
 	t.Parallel()
-	server, err := testserver.StartRedis(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
+	server := testserver.NewRedis(t)
 	store := open(t, server.URL())
 	claim := func(wait time.Duration) []stem.Delivery {
 		t.Helper()
@@ -65,11 +61,7 @@ func TestClaimsOfEmptyQueuesAskOnceEach(t *testing.T) {
 // might wait for longer otherwise.
 func TestAWaiterThatLeavesTellsOfWhatIsDue(t *testing.T) {
 	t.Parallel()
-	server, err := testserver.StartRedis(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
+	server := testserver.NewRedis(t)
 	store := open(t, server.URL())
 	rings := func() bool {
 		n, err := server.Client.Exists(t.Context(), "{stem}:q:"+queue+":b").Result()

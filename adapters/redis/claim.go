@@ -165,9 +165,7 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 		return nil, err
 	}
 	var lost []stem.Receipt
-	for len(leases) > 0 {
-		part := leases[:min(len(leases), settleMax)]
-		leases = leases[len(part):]
+	for part := range slices.Chunk(leases, settleMax) {
 		lanes := b.keys.lanes()
 		var args []any
 		for _, l := range part {
@@ -205,10 +203,7 @@ func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 		if err := b.held(ctx, q, held); err != nil {
 			return total, b.wrap("release owner", err)
 		}
-		claimed := slices.Collect(maps.Keys(held))
-		for len(claimed) > 0 {
-			part := claimed[:min(len(claimed), releaseSlice)]
-			claimed = claimed[len(part):]
+		for part := range slices.Chunk(slices.Collect(maps.Keys(held)), releaseSlice) {
 			n, err := b.run(ctx, "release", b.keys.lanes(q), append([]any{owner}, anys(part)...)...).Int()
 			if err != nil {
 				return total, b.wrap("release owner", err)

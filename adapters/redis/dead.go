@@ -106,9 +106,7 @@ func (b *broker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, li
 func (b *broker) lettersOf(ctx context.Context, ids []string) ([]*letter, error) {
 	var out []*letter
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), letterChunk)]
-		ids = ids[len(part):]
+	for part := range slices.Chunk(ids, letterChunk) {
 		values, err := b.client.HMGet(ctx, b.keys.key(deadKey), part...).Result()
 		if err != nil {
 			return nil, err

@@ -67,10 +67,6 @@ func (d *db) openGroup(ctx context.Context, g *stem.Group) error {
 			return err
 		}
 	}
-	ttl := g.TTL
-	if ttl <= 0 {
-		ttl = stem.DefaultGroupTTL
-	}
 	random := make([]byte, generationSize/2)
 	if _, err := rand.Read(random); err != nil {
 		return err
@@ -79,7 +75,7 @@ func (d *db) openGroup(ctx context.Context, g *stem.Group) error {
 	for members := g.Members; len(members) > 0; {
 		part := members[:min(len(members), memberMax)]
 		members = members[len(part):]
-		args := append([]any{g.ID, generation, ttl.Microseconds(), len(g.Members), flag(g.Callback != nil), flag(len(members) == 0), data, callback}, anys(part)...)
+		args := append([]any{g.ID, generation, adapters.GroupLife(g.TTL).Microseconds(), len(g.Members), flag(g.Callback != nil), flag(len(members) == 0), data, callback}, anys(part)...)
 		if err := d.run(ctx, "opengroup", keys, args...).Err(); err != nil {
 			return err
 		}

@@ -28,9 +28,7 @@ func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	}
 	names, letters := known.Val(), dead.Val()
 	var out []stem.QueueCounts
-	for len(names) > 0 {
-		part := names[:min(len(names), countMax)]
-		names = names[len(part):]
+	for part := range slices.Chunk(names, countMax) {
 		n, err := b.run(ctx, "counts", b.keys.lanes(part...), len(part)).Int64Slice()
 		if err != nil {
 			return nil, b.wrap("queues", err)

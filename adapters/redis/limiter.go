@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -23,9 +24,7 @@ func (b *broker) Take(ctx context.Context, asks ...stem.RateAsk) ([]stem.RateAns
 		return nil, err
 	}
 	out := make([]stem.RateAnswer, len(asks))
-	for all := b.takings(asks, out); len(all) > 0; {
-		part := all[:min(len(all), takeKeys)]
-		all = all[len(part):]
+	for part := range slices.Chunk(b.takings(asks, out), takeKeys) {
 		if err := b.takeTokens(ctx, part, out); err != nil {
 			return nil, b.wrap("take", err)
 		}

@@ -157,9 +157,7 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	out := map[string]int64{}
-	for len(queues) > 0 {
-		part := queues[:min(len(queues), countMax)]
-		queues = queues[len(part):]
+	for part := range slices.Chunk(queues, countMax) {
 		both, err := r.run(ctx, "running", r.keys.lanes(part...), len(part), runningMax).Slice()
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,9 +109,7 @@ func (b *broker) dissolve(ctx context.Context, entry string, m *stem.Maintained)
 		fields = append(fields, generation+strconv.Itoa(len(id))+":"+id+r.name())
 	}
 	members = len(fields)
-	for len(fields) > 0 {
-		part := fields[:min(len(fields), memberMax)]
-		fields = fields[len(part):]
+	for part := range slices.Chunk(fields, memberMax) {
 		if err := b.client.HDel(ctx, b.keys.key(membersKey), part...).Err(); err != nil {
 			return 0, err
 		}
@@ -160,9 +159,7 @@ func (b *broker) pruneQueues(ctx context.Context, _ *stem.Maintained) error {
 	if err != nil {
 		return err
 	}
-	for len(queues) > 0 {
-		part := queues[:min(len(queues), countMax)]
-		queues = queues[len(part):]
+	for part := range slices.Chunk(queues, countMax) {
 		if err := b.run(ctx, "prune", b.keys.lanes(part...), anys(part)...).Err(); err != nil {
 			return err
 		}

@@ -41,18 +41,23 @@ func TestMessagesOfOneCallKeepTheirOrderThoughTheServerKnowsOnlySomeScripts(t *t
 	}
 }
 
+// inTurn is n messages of two priorities in turn.
+func inTurn(t *testing.T, n int) []stem.Message {
+	t.Helper()
+	msgs := make([]stem.Message, n)
+	for i := range msgs {
+		msgs[i] = message(t, fmt.Sprintf("task-%03d", i))
+		msgs[i].GeneratedID, msgs[i].Priority = true, i%2
+	}
+	return msgs
+}
+
 func TestAMessageWhoseIDHadALifeBeforeKeepsItsPlaceInItsCall(t *testing.T) {
 	t.Parallel()
 	for name, n := range map[string]int{"one by one": 3, "each by itself": 12, "in pages": 200} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t, testserver.NewRedis(t).URL())
-			var msgs []stem.Message
-			for i := range n {
-				m := message(t, fmt.Sprintf("task-%03d", i))
-				m.GeneratedID = true
-				m.Priority = i % 2
-				msgs = append(msgs, m)
-			}
+			msgs := inTurn(t, n)
 			publish := func(msgs ...stem.Message) {
 				t.Helper()
 				out, err := store.Broker.Publish(t.Context(), msgs...)
@@ -90,12 +95,7 @@ func TestWhatIsKnownOfSomeMessagesOfACallIsNoMatterToTheOthers(t *testing.T) {
 	for name, n := range map[string]int{"one by one": 4, "each by itself": 12, "in pages": 200} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t, testserver.NewRedis(t).URL())
-			var msgs []stem.Message
-			for i := range n {
-				m := message(t, fmt.Sprintf("task-%03d", i))
-				m.Priority = i % 2
-				msgs = append(msgs, m)
-			}
+			msgs := inTurn(t, n)
 			if _, err := store.Broker.Publish(t.Context(), msgs[1], msgs[3]); err != nil {
 				t.Fatal(err)
 			}

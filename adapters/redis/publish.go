@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
@@ -115,9 +116,7 @@ func (d *db) publishCalls(msgs []stem.Message, at []int) (calls []*call, n int, 
 		}
 		calls = append(calls, c)
 	}
-	for len(rest) > 0 {
-		part := rest[:min(len(rest), publishMax)]
-		rest = rest[len(part):]
+	for part := range slices.Chunk(rest, publishMax) {
 		c, err := d.enqueueCall(msgs, part)
 		if err != nil {
 			return nil, 0, err

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -203,9 +204,8 @@ func (r *records) SaveApart(ctx context.Context, writes ...stem.RecordWrite) ([]
 	if err := r.mayWrite("save records"); err != nil {
 		return nil, nil, err
 	}
-	versions, conflicts := make([]int64, len(writes)), make([]bool, len(writes))
-	for from := 0; from < len(writes); from += apartMax {
-		part := writes[from:min(from+apartMax, len(writes))]
+	versions, conflicts := make([]int64, 0, len(writes)), make([]bool, 0, len(writes))
+	for part := range slices.Chunk(writes, apartMax) {
 		calls := make([]*call, len(part))
 		for i := range part {
 			d := r.of(part[i].Record.RecordRef)
@@ -215,14 +215,16 @@ func (r *records) SaveApart(ctx context.Context, writes ...stem.RecordWrite) ([]
 		if err := r.runAll(ctx, calls); err != nil {
 			return nil, nil, r.wrap("save records", err)
 		}
-		for i, c := range calls {
+		for _, c := range calls {
 			got, err := c.cmd.Int64Slice()
 			if err != nil {
 				return nil, nil, r.wrap("save records", err)
 			}
-			if conflicts[from+i] = len(got) == 0; len(got) > 0 {
-				versions[from+i] = got[0]
+			version := int64(0)
+			if len(got) > 0 {
+				version = got[0]
 			}
+			versions, conflicts = append(versions, version), append(conflicts, len(got) == 0)
 		}
 	}
 	return versions, conflicts, nil

@@ -19,12 +19,7 @@ var _ stem.Results = (*results)(nil)
 // loadMax is how many ids one script reads.
 const loadMax = 500
 
-func lifeOf(ttl time.Duration) int64 {
-	if ttl <= 0 {
-		ttl = stem.DefaultResultTTL
-	}
-	return ttl.Microseconds()
-}
+func lifeOf(ttl time.Duration) int64 { return adapters.ResultLife(ttl).Microseconds() }
 
 // Save implements stem.Results.
 func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 const (
@@ -58,21 +59,13 @@ func (d *db) interest(ctx context.Context, id string) error {
 
 // follow shows each new status of a task until it is terminal.
 func (r *results) follow(ctx context.Context, id string, e *ear, now *stem.Status, out chan<- stem.Status) {
-	var last stem.Status
+	viewer := adapters.Viewer{Out: out}
 	renewed := time.Now()
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
 	for {
-		if now != nil && (now.State != last.State || !now.UpdatedAt.Equal(last.UpdatedAt) || now.Epoch != last.Epoch) {
-			last = *now
-			select {
-			case out <- last:
-			case <-ctx.Done():
-				return
-			}
-			if last.State.Terminal() {
-				return
-			}
+		if viewer.Show(ctx, now) {
+			return
 		}
 		timer.Reset(watchEvery)
 		select {

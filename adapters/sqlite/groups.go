@@ -42,10 +42,7 @@ func (r *results) openGroup(tx *tx, g *stem.Group) error {
 			return err
 		}
 	}
-	ttl := g.TTL
-	if ttl <= 0 {
-		ttl = stem.DefaultGroupTTL
-	}
+	ttl := adapters.GroupLife(g.TTL)
 	_, err = tx.change(`INSERT OR REPLACE INTO groups (ns, id, state, members, ended, succeeded, ttl, expires, callback, meta)
 		VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?)`,
 		r.ns, g.ID, string(stem.GroupOpen), len(g.Members), ttl.Microseconds(), tx.us+ttl.Microseconds(), callback, string(meta))

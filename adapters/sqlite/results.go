@@ -48,14 +48,11 @@ const saveResult = `INSERT INTO results (ns, id, epoch, state, queue, name, upda
 
 // save keeps a status if it is fresh: adapters.Fresh in SQL.
 func (d *db) save(tx *tx, s *stem.Status, ttl time.Duration) error {
-	if ttl <= 0 {
-		ttl = stem.DefaultResultTTL
-	}
 	blob, err := stem.EncodeStatus(s)
 	if err != nil {
 		return err
 	}
-	_, err = tx.change(saveResult, d.ns, s.ID, int64(s.Epoch), string(s.State), s.Queue, s.Name, tx.us, tx.us+ttl.Microseconds(), blob)
+	_, err = tx.change(saveResult, d.ns, s.ID, int64(s.Epoch), string(s.State), s.Queue, s.Name, tx.us, tx.us+adapters.ResultLife(ttl).Microseconds(), blob)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters"
 )
 
 // Watch implements stem.Results: it looks again after every commit of any process.
@@ -18,20 +19,8 @@ func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, err
 	out := make(chan stem.Status)
 	go func() {
 		defer close(out)
-		var last stem.Status
-		for {
-			if s := loaded[0]; s != nil && (s.State != last.State || !s.UpdatedAt.Equal(last.UpdatedAt) || s.Epoch != last.Epoch) {
-				last = *s
-				select {
-				case out <- last:
-				case <-ctx.Done():
-					return
-				}
-				if last.State.Terminal() {
-					return
-				}
-			}
-			if rest(ctx, bell, pollEvery) != nil {
+		for viewer := (adapters.Viewer{Out: out}); ; {
+			if viewer.Show(ctx, loaded[0]) || rest(ctx, bell, pollEvery) != nil {
 				return
 			}
 			bell = r.waker.wait(ofResults)
