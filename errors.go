@@ -23,6 +23,8 @@ var (
 	ErrCorrupt = errors.New("store is corrupt")
 	// ErrUnreachable: a part of the store that this needs does not answer, or refuses. Some of it may be done: repeat the same.
 	ErrUnreachable = errors.New("a part of the store can not be reached")
+	// ErrStarting: the store's server is up and still reads its data; it will answer without anybody's doing.
+	ErrStarting = errors.New("store is starting")
 	// ErrUnreplicated: it is done and durable where it was done, but fewer replicas than asked for have it yet. Repeating it with the
 	// same id does nothing twice.
 	ErrUnreplicated = errors.New("not replicated yet")

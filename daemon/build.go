@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stemd/stem"
 	"github.com/stemd/stem/adapters"
@@ -14,6 +15,29 @@ import (
 	"github.com/stemd/stem/plugin"
 	"github.com/stemd/stem/plugin/host"
 )
+
+// startingPause is the time between two tries of a store that is starting.
+const startingPause = 500 * time.Millisecond
+
+// openStores is openStores of the configuration. A server that still reads its data, as after a reboot of both, is waited for.
+func (d *Daemon) openStores(ctx context.Context) (stem.Store, error) {
+	for told := false; ; told = true {
+		store, err := openStores(ctx, d.cfg)
+		if !errors.Is(err, stem.ErrStarting) {
+			return store, err
+		}
+		if !told {
+			d.opts.Log.Warn(fmt.Sprintf("%v; waiting for it", err))
+		}
+		select {
+		case <-time.After(startingPause):
+		case <-d.stopping:
+			return store, err
+		case <-ctx.Done():
+			return store, err
+		}
+	}
+}
 
 // openStores opens the store of each port; ports with the same URL share one.
 func openStores(ctx context.Context, cfg *config.Config) (stem.Store, error) {

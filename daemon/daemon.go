@@ -104,7 +104,7 @@ func New(cfg *config.Config, opts Options) (*Daemon, error) {
 // Run opens the store and works until Shutdown has done its work, until ctx ends, which is a hard stop, or until something fails
 // that nothing can go on without.
 func (d *Daemon) Run(ctx context.Context) (err error) {
-	store, err := openStores(ctx, d.cfg)
+	store, err := d.openStores(ctx)
 	if err != nil {
 		return err
 	}

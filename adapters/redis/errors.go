@@ -67,7 +67,7 @@ var advices = [...]struct {
 	{"WRONGPASS", nil, "user or password are wrong"},
 	{"NOPERM", nil, lacksRight},
 	{"ERR The user executing the script can't", nil, lacksRight}, // and says nothing of a permission itself
-	{"LOADING ", nil, "the server is still reading its data"},
+	{"LOADING ", stem.ErrStarting, "the server is still reading its data: it answers when it has done"},
 	{"BUSY ", nil, "a script of somebody runs for very long: SCRIPT KILL ends one that has written nothing"},
 	{"MASTERDOWN ", nil, "this is a replica that has lost its primary: connect to the primary, or through Sentinel"},
 	{"CLUSTERDOWN ", nil, "a node of the Cluster is away: look at CLUSTER NODES"},

@@ -1,10 +1,8 @@
 package redis_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -220,24 +218,30 @@ func TestWorkGoesOnAfterARestartThatTookItsTime(t *testing.T) {
 	if err := server.Launch(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the server reads its data", func() bool { return strings.HasPrefix(ping(server.Addr), "-LOADING") })
+	until(t, "the server reads its data", func() bool { return strings.HasPrefix(server.Answer(), "-LOADING") })
 	f.complete()
 	f.once()
 }
 
-// ping is what a server answers on a connection of its own: a pool that was refused does not try again for a second. Empty: nothing.
-func ping(addr string) (answer string) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return ""
+func TestAStoreIsNotOpenedBeforeItsServerHasReadItsData(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t, testserver.SlowToRead()...)
+	if err := server.Burden(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
-		return ""
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
 	}
-	_, _ = conn.Write([]byte("PING\r\n"))
-	answer, _ = bufio.NewReader(conn).ReadString('\n')
-	return answer
+	if err := server.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the server reads its data", func() bool { return strings.HasPrefix(server.Answer(), "-LOADING") })
+	_, err := redis.Open(t.Context(), server.URL())
+	wants(t, err, stem.ErrStarting, "still reading its data")
+	until(t, "it has read them", func() bool { return strings.HasPrefix(server.Answer(), "+PONG") })
+	if w := open(t, server.URL()).Info.Warnings; len(w) > 0 {
+		t.Errorf("warnings %q", w)
+	}
 }
 
 func TestWorkGoesOnAfterAPausedServerIsResumed(t *testing.T) {

@@ -118,6 +118,9 @@ func memory(info map[string]string) []string {
 
 // persistence says what a restart of the server would lose.
 func persistence(ctx context.Context, c *redis.Client, info map[string]string) []string {
+	if info["loading"] == "1" {
+		return nil // it does not say yet what it will do
+	}
 	var out []string
 	if info["aof_enabled"] != "1" {
 		w := "no append-only file: when the server dies, all since its last snapshot is lost: set appendonly yes"

@@ -136,6 +136,9 @@ func (d *db) version(ctx context.Context) (string, error) {
 	if err == nil {
 		err = d.misnamed(mode)
 	}
+	if err == nil {
+		err = d.client.Ping(ctx).Err() // which fails where INFO does not: while the server reads its data
+	}
 	return "Redis " + version + ", " + mode, err
 }
 

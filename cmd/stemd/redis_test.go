@@ -73,6 +73,29 @@ func TestADaemonClaimsAgainWhateverHappensToItsRedis(t *testing.T) {
 	}
 }
 
+func TestADaemonThatStartsWithItsRedisWaitsUntilThatHasReadItsData(t *testing.T) {
+	server := testserver.NewRedis(t, testserver.SlowToRead()...)
+	r := newRigOn(t, server.URL())
+	h := r.enqueue("chaos.noop", `{}`)
+	if err := server.Burden(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the server reads its data", func() bool { return strings.HasPrefix(server.Answer(), "-LOADING") })
+	d := r.run(chaos("  per_process = 4"))
+	if s := r.wait(h); s.State != stem.Succeeded {
+		t.Errorf("%+v %+v", s, s.Error)
+	}
+	if out := d.output(); !strings.Contains(out, "still reading its data") || strings.Contains(out, "on disk") {
+		t.Errorf("the log says:\n%s", out)
+	}
+}
+
 func TestWhatRunsWhileRedisIsAwayIsSettledOnceItIsBack(t *testing.T) {
 	server := testserver.NewRedis(t, "appendfsync always")
 	r := newRigOn(t, server.URL())

@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -142,6 +144,37 @@ func (r *Redis) Ready(ctx context.Context) error {
 		}
 		return errors.Join(conn.Close(), ping())
 	})
+}
+
+// Answer is what the server answers to PING on a connection of its own: a pool that was refused does not try again for a second. Empty:
+// nothing.
+func (r *Redis) Answer() (answer string) {
+	conn, err := net.Dial("tcp", r.Addr)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return ""
+	}
+	_, _ = conn.Write([]byte("PING\r\n"))
+	answer, _ = bufio.NewReader(conn).ReadString('\n')
+	return answer
+}
+
+// SlowToRead are directives of a server that, once it has been Burdened, takes seconds to read its data: it looks up from that each 1024
+// commands.
+func SlowToRead() []string { return []string{"appendfsync always", "key-load-delay 200"} }
+
+// Burden writes 20,000 keys beside those of tests.
+func (r *Redis) Burden(ctx context.Context) error {
+	_, err := r.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range 20_000 {
+			p.Set(ctx, "burden:"+strconv.Itoa(i), "", 0)
+		}
+		return nil
+	})
+	return err
 }
 
 // Kill is kill -9.
