@@ -41,7 +41,13 @@ func newParting(t *testing.T) *parting {
 // lies says whether a part of the namespace is on the node that goes away.
 func (p *parting) lies(t *testing.T, tag string) bool {
 	t.Helper()
-	node, err := p.Owner(t.Context(), "{"+p.namespace+tag+"}")
+	return p.tagged(t, "{"+p.namespace+tag)
+}
+
+// tagged says whether that node has the keys that begin so, up to their first brace that closes.
+func (p *parting) tagged(t *testing.T, prefix string) bool {
+	t.Helper()
+	node, err := p.Owner(t.Context(), prefix+"}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +136,44 @@ func TestProducersEnqueueBesideANodeOfAClusterThatIsAway(t *testing.T) {
 			}
 			if got[p.far[0]] != want || got[p.near[0]] != 4*each || got[p.near[1]] != 2*each {
 				t.Errorf("ready are %v, want %d where it was away", got, want)
+			}
+		})
+	}
+}
+
+// A program that starts finds its namespace also when the node is away where it is noted how the namespace lies.
+func TestAProgramStartsBesideANodeOfAClusterThatIsAway(t *testing.T) {
+	for name, silent := range waysToLeave {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newParting(t)
+			far, near := stem.NewID(), stem.NewID()
+			for ; !p.tagged(t, "{"+far); far = stem.NewID() {
+			}
+			for ; p.tagged(t, "{"+near); near = stem.NewID() {
+			}
+			queues := map[string]string{}
+			for _, namespace := range []string{far, near} {
+				if err := open(t, p.URL(), stem.Namespace(namespace)).Close(); err != nil {
+					t.Fatal(err)
+				}
+				for i := 0; queues[namespace] == "" || p.tagged(t, "{"+namespace+"{q:"+redis.LaneOf(queues[namespace])); i++ {
+					queues[namespace] = fmt.Sprintf("queue-%d", i)
+				}
+			}
+			p.leave(t, silent)
+			for namespace, queue := range queues {
+				for range 2 { // whatever node is asked first
+					begun := time.Now()
+					store := open(t, p.URL(), stem.Namespace(namespace))
+					if _, err := stem.NewClient(store).Enqueue(t.Context(), "t", nil, stem.Queue(queue)); err != nil {
+						t.Error(err)
+					}
+					t.Logf("its layout is noted there: %t; it took %v", namespace == far, time.Since(begun))
+				}
+				if _, err := redis.Open(t.Context(), p.URL()+"&spread=off", stem.Namespace(namespace)); err == nil {
+					t.Error("it was opened as one that lies on one node")
+				}
 			}
 		})
 	}

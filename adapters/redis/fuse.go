@@ -92,6 +92,9 @@ func (f *fuse) guard(ctx context.Context, call func() error) error {
 	return err
 }
 
+// isAway says that a node does not answer, as far as the error of a call to it can tell.
+func isAway(err error) bool { return errors.Is(err, errSilent) || isTimeout(err) || isDead(err) }
+
 // isDead says that nobody listens at the node's address.
 func isDead(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stemd/stem"
@@ -108,6 +109,9 @@ func (d *db) settleLayout(ctx context.Context, spread bool) error {
 		want = spreadLayout
 	}
 	found, err := d.client.HGet(ctx, key, layoutField).Result()
+	if spread && isAway(err) && d.copied(ctx) {
+		return nil
+	}
 	if err == redis.Nil && spread { //nolint:errorlint // never wrapped
 		// Namespaces had no such note once, and lay on one node.
 		var used int64
@@ -127,6 +131,9 @@ func (d *db) settleLayout(ctx context.Context, spread bool) error {
 	case err != nil:
 		return err
 	case found == string(want):
+		if spread && !d.opts.ReadOnly {
+			d.copyLayout(ctx)
+		}
 		return nil
 	case found == string(formerLayout):
 		return &layoutError{d.opts.Namespace, "was spread over the nodes of the Cluster by an older version", "work it off with that one"}
@@ -134,6 +141,38 @@ func (d *db) settleLayout(ctx context.Context, spread bool) error {
 		return &layoutError{d.opts.Namespace, "lies on one node of the Cluster", "add spread=off to the URL"}
 	}
 	return &layoutError{d.opts.Namespace, "is spread over the nodes of the Cluster", "take spread=off out of the URL"}
+}
+
+// copies are where it is noted once more that a namespace is spread, for when the node of the first note is away. What they say was true
+// when they were made, and stays so.
+func (d *db) copies() []string {
+	var out []string
+	for i, part := range d.parts(directoryTag) {
+		if i%8 == 0 {
+			out = append(out, part.keys.key(layoutKey))
+		}
+	}
+	return out
+}
+
+// copyLayout makes them, as far as their nodes are there.
+func (d *db) copyLayout(ctx context.Context) {
+	pipe := d.client.Pipeline()
+	for _, key := range d.copies() {
+		pipe.HSetNX(ctx, key, layoutField, string(spreadLayout))
+	}
+	_, _ = pipe.Exec(ctx) // the next one who opens the namespace tries again
+}
+
+// copied says whether one of them can be read.
+func (d *db) copied(ctx context.Context) bool {
+	pipe := d.client.Pipeline()
+	var found []*redis.StringCmd
+	for _, key := range d.copies() {
+		found = append(found, pipe.HGet(ctx, key, layoutField))
+	}
+	_, _ = pipe.Exec(ctx) // each has its own answer
+	return slices.ContainsFunc(found, func(c *redis.StringCmd) bool { return c.Val() == string(spreadLayout) })
 }
 
 // wholeKeys are the keys under which a namespace on one node has anything to keep.

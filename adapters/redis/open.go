@@ -15,6 +15,8 @@ import (
 	"github.com/stemd/stem"
 )
 
+var errNoPrimary = errors.New("the Cluster has no primary that answers")
+
 // closePatience is how long close waits for a server to answer.
 const closePatience = 2 * time.Second
 
@@ -124,11 +126,17 @@ func (d *db) clock() any {
 	return ""
 }
 
-// version is what the server says of itself. It fails when that is too old, or not what the URL says.
+// greetPatience is how long the nodes of a Cluster have to say what they are.
+const greetPatience = 2 * time.Second
+
+// version is what the server, or any node of a Cluster, says of itself. It fails when that is too old, or not what the URL says.
 func (d *db) version(ctx context.Context) (string, error) {
-	text, err := d.client.Info(ctx, "server").Result()
-	if err != nil {
-		return "", err
+	text, err := d.serverInfo(ctx)
+	if _, cluster := d.client.(*redis.ClusterClient); cluster && text == "" && isAway(err) && ctx.Err() == nil {
+		text, err = d.serverInfo(ctx) // what nodes there are was asked of one that is silent; it is known as that now
+	}
+	if text == "" {
+		return "", cmp.Or(err, errNoPrimary)
 	}
 	info := readInfo(text)
 	version, mode := cmp.Or(info["redis_version"], "?"), cmp.Or(info["redis_mode"], "standalone")
@@ -153,6 +161,24 @@ func (d *db) misnamed(mode string) error {
 		return errors.New("this server is a node of a Cluster: add cluster=true to the URL")
 	}
 	return nil
+}
+
+// serverInfo is what any server there is says.
+func (d *db) serverInfo(ctx context.Context) (text string, err error) {
+	if _, cluster := d.client.(*redis.ClusterClient); cluster {
+		soon, cancel := context.WithTimeout(ctx, greetPatience)
+		defer cancel()
+		ctx = soon
+	}
+	var mu sync.Mutex
+	err = d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
+		one, err := c.Info(ctx, "server").Result()
+		mu.Lock()
+		defer mu.Unlock()
+		text = cmp.Or(text, one)
+		return err
+	})
+	return text, err
 }
 
 // start runs fn in a goroutine that close waits for; false: the store is closed.
