@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Inspector is the optional capability of a Broker to be looked into. All methods are safe for concurrent use.
+// Inspector is the optional capability of a Broker to be looked into. All methods are safe for concurrent use. With ErrUnreachable what
+// Queues and DeadLetters return is that of the parts of the store that answer.
 type Inspector interface {
 	// Queues returns counts of every queue that holds something or has dead letters, by name. Parked lanes are listed under
 	// their own names.

@@ -16,7 +16,8 @@ type Results interface {
 	// Watch delivers the statuses of a task as they change, from any process, until it is terminal or ctx ends; then the
 	// channel is closed. The present status, if any, comes first. Intermediate states may be skipped.
 	Watch(ctx context.Context, id string) (<-chan Status, error)
-	// List returns statuses that are kept or live, newest update first.
+	// List returns statuses that are kept or live, newest update first. With ErrUnreachable the page has those of the parts of the store
+	// that answer.
 	List(ctx context.Context, q StatusQuery) (StatusPage, error)
 	// Expire lets what is kept under these ids, statuses and groups, live for ttl from now; ≤ 0 ends it. Unknown ids are not an
 	// error, and live tasks stay known.

@@ -161,7 +161,12 @@ func (b *spreadBroker) enlist(ctx context.Context) (more bool, err error) {
 
 // all are the lanes in the directory and those that are open, by name; all there can be when the directory does not say.
 func (b *spreadBroker) all(ctx context.Context) ([]*lane, error) {
-	names, err := b.directory.lanes(ctx)
+	soon, cancel := ctx, func() {}
+	if b.Lanes != nil { // it can do without the directory
+		soon, cancel = context.WithTimeout(ctx, lookPatience)
+	}
+	defer cancel()
+	names, err := b.directory.lanes(soon)
 	if err != nil && b.Lanes != nil && ctx.Err() == nil {
 		names, err = slices.Clone(b.Lanes), nil
 	}

@@ -187,3 +187,40 @@ func TestAClaimIsNotHeldUpByATaskWhoseResultCanNotBeReached(t *testing.T) {
 		t.Errorf("at last claimed %v", got)
 	}
 }
+
+// A lane that is away keeps nobody from seeing what is in the others, and what is seen is not taken for all there is.
+func TestListsShowWhatCanBeReachedAndSayThatSomethingIsMissing(t *testing.T) {
+	a := newArchipelago(t)
+	well := a.as(&process{})
+	for _, queue := range []string{"gone", "r"} {
+		a.publish(well, a.in(queue, "dead-"+queue, ""))
+		if err := a.settle(well, stem.Settlement{Receipt: a.claim(well, queue)[0].Receipt, Kind: stem.Dead}); err != nil {
+			t.Fatal(err)
+		}
+		a.publish(well, a.in(queue, "live-"+queue, ""))
+	}
+	s, w := a.missing("queue:gone")
+	inspector := s.Broker.(stem.Inspector)
+	w.down = true
+	counts, err := inspector.Queues(t.Context())
+	if len(counts) != 1 || counts[0].Queue != "r" || !errors.Is(err, stem.ErrUnreachable) || !errors.Is(err, errDead) {
+		t.Errorf("the counts are %v, %v", counts, err)
+	}
+	page, err := inspector.DeadLetters(t.Context(), stem.DeadLetterQuery{})
+	if len(page.Items) != 1 || page.Items[0].Message.ID != "dead-r" || !errors.Is(err, stem.ErrUnreachable) {
+		t.Errorf("the letters are %v, %v", page.Items, err)
+	}
+	if out, err := inspector.Replay(t.Context(), stem.Replay{}); err == nil {
+		t.Errorf("replaying all gave %v", out)
+	}
+	if n, err := inspector.PurgeDeadLetters(t.Context(), stem.DeadLetterQuery{Limit: 5}); err == nil {
+		t.Errorf("purging the newest gave %d", n)
+	}
+	w.down = false
+	if counts, err := inspector.Queues(t.Context()); len(counts) != 2 || err != nil {
+		t.Errorf("then the counts are %v, %v", counts, err)
+	}
+	if page, err := inspector.DeadLetters(t.Context(), stem.DeadLetterQuery{}); len(page.Items) != 2 || err != nil {
+		t.Errorf("then the letters are %v, %v", page.Items, err)
+	}
+}

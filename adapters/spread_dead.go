@@ -25,27 +25,42 @@ type drawer struct {
 	query stem.DeadLetterQuery
 	page  []stem.DeadLetter
 	last  bool
+	err   error // why there are no more
 }
 
 // next is the newest letter that was not taken, nil when there is none.
-func (d *drawer) next(ctx context.Context) (*stem.DeadLetter, error) {
+func (d *drawer) next(ctx context.Context) *stem.DeadLetter {
 	for len(d.page) == 0 && !d.last {
 		p, err := d.lane.DeadLetters(ctx, d.query)
-		if err != nil {
-			return nil, err
-		}
 		for i := range p.Items {
-			if err := fromLane(&p.Items[i].Message); err != nil {
-				return nil, fmt.Errorf("%w: task %s: %w", stem.ErrCorrupt, p.Items[i].Message.ID, err)
+			if failed := fromLane(&p.Items[i].Message); failed != nil && err == nil {
+				err = fmt.Errorf("%w: task %s: %w", stem.ErrCorrupt, p.Items[i].Message.ID, failed)
 			}
+		}
+		if err != nil {
+			d.err, d.last = err, true
+			break
 		}
 		d.page, d.last = p.Items, !p.More
 		d.query.Offset += len(p.Items)
 	}
 	if len(d.page) == 0 {
-		return nil, nil
+		return nil
 	}
-	return &d.page[0], nil
+	return &d.page[0]
+}
+
+// unread is why there are drawers that were not read to their end: ErrUnreachable, unless something else is wrong too.
+func unread(ctx context.Context, drawers []*drawer) error {
+	errs := make([]error, len(drawers))
+	for i, d := range drawers {
+		errs[i] = d.err
+	}
+	err := joined(errs)
+	if ctx.Err() != nil || errors.Is(err, stem.ErrCorrupt) {
+		return err
+	}
+	return unreachable(err)
 }
 
 // drawers are those of the lanes that a query is about, each with its first page read.
@@ -56,14 +71,16 @@ func (b *spreadBroker) drawers(ctx context.Context, q stem.DeadLetterQuery, firs
 	}
 	q.Offset, q.Limit = 0, min(max(first, 1), pageMax)
 	out := make([]*drawer, len(lanes))
-	return out, each(lanes, func(i int, l *lane) error {
+	_ = each(lanes, func(i int, l *lane) error { // each keeps its error
 		out[i] = &drawer{lane: l, query: q}
-		_, err := out[i].next(ctx)
-		return err
+		out[i].next(ctx)
+		return nil
 	})
+	return out, nil
 }
 
-// letters finds dead letters of all lanes, newest first, limit of them after the first offset; limit < 0: all.
+// letters finds dead letters of all lanes, newest first, limit of them after the first offset; limit < 0: all. With ErrUnreachable it is
+// those of the lanes that answer.
 func (b *spreadBroker) letters(ctx context.Context, q stem.DeadLetterQuery, offset, limit int) ([]letter, error) {
 	first := pageMax
 	if limit >= 0 {
@@ -77,11 +94,7 @@ func (b *spreadBroker) letters(ctx context.Context, q stem.DeadLetterQuery, offs
 	for limit < 0 || len(out) < limit {
 		var newest *drawer
 		for _, d := range drawers {
-			l, err := d.next(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if l != nil && (newest == nil || l.DeadAt.After(newest.page[0].DeadAt)) {
+			if l := d.next(ctx); l != nil && (newest == nil || l.DeadAt.After(newest.page[0].DeadAt)) {
 				newest = d
 			}
 		}
@@ -95,7 +108,7 @@ func (b *spreadBroker) letters(ctx context.Context, q stem.DeadLetterQuery, offs
 		}
 		newest.page = newest.page[1:]
 	}
-	return out, nil
+	return out, unread(ctx, drawers)
 }
 
 // DeadLetters implements stem.Inspector.
@@ -104,7 +117,10 @@ func (b *spreadBroker) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) 
 	limit := PageLimit(q.Limit)
 	found, err := b.letters(ctx, q, q.Offset, limit+1)
 	if err != nil {
-		return page, fmt.Errorf("dead letters: %w", err)
+		err = fmt.Errorf("dead letters: %w", err)
+	}
+	if err != nil && !errors.Is(err, stem.ErrUnreachable) {
+		return page, err
 	}
 	if page.More = len(found) > limit; page.More {
 		found = found[:limit]
@@ -112,7 +128,7 @@ func (b *spreadBroker) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) 
 	for _, l := range found {
 		page.Items = append(page.Items, l.DeadLetter)
 	}
-	return page, nil
+	return page, err
 }
 
 // PurgeDeadLetters implements stem.Inspector.

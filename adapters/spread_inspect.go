@@ -24,17 +24,22 @@ func (b *spreadBroker) everywhere(ctx context.Context, do func(l *lane) error) e
 func (b *spreadBroker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	var mu sync.Mutex
 	var out []stem.QueueCounts
-	err := b.everywhere(ctx, func(l *lane) error {
-		counts, err := l.Queues(ctx)
+	soon, cancel := context.WithTimeout(ctx, apartPatience)
+	defer cancel()
+	err := b.everywhere(soon, func(l *lane) error {
+		counts, err := l.Queues(soon)
 		mu.Lock()
 		defer mu.Unlock()
 		out = append(out, counts...)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("queues: %w", err)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("queues: %w", ctx.Err())
 	}
 	slices.SortFunc(out, func(x, y stem.QueueCounts) int { return cmp.Compare(x.Queue, y.Queue) })
+	if err != nil {
+		return out, fmt.Errorf("queues: %w", unreachable(err))
+	}
 	return out, nil
 }
 

@@ -114,6 +114,13 @@ func (l awayLane) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	return l.Lane.Queues(ctx)
 }
 
+func (l awayLane) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) (stem.DeadLetterPage, error) {
+	if err := l.w.miss("queue", l.name); err != nil {
+		return stem.DeadLetterPage{}, err
+	}
+	return l.Lane.DeadLetters(ctx, q)
+}
+
 // missing is the store of which that much can not be reached while it is down.
 func (a *archipelago) missing(names ...string) (stem.Store, *away) {
 	w := &away{names: names}

@@ -40,6 +40,9 @@ func (d *db) explain(err error) error {
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
 	}
+	if d.apart && isAway(err) {
+		err = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
+	}
 	if advice := adviseNet(err); strings.HasSuffix(advice, "?") {
 		return fmt.Errorf("%s: %s %w", d.info, advice, err)
 	} else if advice != "" {

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"net"
+	"strings"
 
 	"github.com/stemd/stem"
 )
@@ -23,4 +24,10 @@ func OpenThrough(ctx context.Context, url string, dial func(ctx context.Context,
 	}
 	t.options.Dialer = dial
 	return t.open(ctx, pageMin, opts)
+}
+
+// ShardTag is the tag under which the result of a task lies in a spread namespace.
+func ShardTag(id string) string {
+	d := (&conn{}).under("").parts(shardTag)
+	return strings.TrimSuffix(strings.TrimPrefix(shard(d, id).keys.key(""), "{"), "}:")
 }

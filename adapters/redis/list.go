@@ -46,14 +46,14 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 		}
 		last.id = id
 	}
-	next, err := r.listing(ctx, last, limit)
+	next, missing, err := r.listing(ctx, last, limit)
 	if err != nil {
 		return page, r.wrap("list results", err)
 	}
 	for {
 		seats, err := next(last)
 		if err != nil || len(seats) == 0 {
-			return page, r.wrap("list results", err)
+			return page, r.wrap("list results", cmp.Or(err, *missing))
 		}
 		ids := make([]string, len(seats))
 		for i, s := range seats {
@@ -67,7 +67,7 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 			if s != nil && (q.State == "" || s.State == q.State) && (q.Queue == "" || s.Queue == q.Queue) && (q.Name == "" || s.Name == q.Name) {
 				if len(page.Items) == limit {
 					page.Next = fmt.Sprintf("%d.%s", last.updated, last.id)
-					return page, nil
+					return page, r.wrap("list results", *missing)
 				}
 				page.Items = append(page.Items, *s)
 			}
@@ -76,8 +76,8 @@ func (r *results) List(ctx context.Context, q stem.StatusQuery) (stem.StatusPage
 	}
 }
 
-// listing gives the seats after a place, some at a time, none at the end.
-func (r *results) listing(ctx context.Context, from seat, limit int) (func(last seat) ([]seat, error), error) {
+// listing gives the seats after a place, some at a time, none at the end. missing is why there are parts whose seats are not among them.
+func (r *results) listing(ctx context.Context, from seat, limit int) (next func(last seat) ([]seat, error), missing *error, err error) {
 	if len(r.shards) > 1 {
 		all := r.merged(ctx, from, limit)
 		return func(seat) ([]seat, error) {
@@ -90,10 +90,10 @@ func (r *results) listing(ctx context.Context, from seat, limit int) (func(last 
 				out = append(out, s)
 			}
 			return out, nil
-		}, nil
+		}, &all.missing, nil
 	}
 	running, err := r.running(ctx)
-	return func(last seat) ([]seat, error) { return r.seats(ctx, running, last, max(limit+1, pageChunk)) }, err
+	return func(last seat) ([]seat, error) { return r.seats(ctx, running, last, max(limit+1, pageChunk)) }, new(error), err
 }
 
 // merged is the lists of all parts as one. Nothing runs there: what is claimed has been written down.
@@ -110,10 +110,13 @@ func (r *results) merged(ctx context.Context, from seat, limit int) *merger[seat
 		for n, i := range which {
 			cmds[n] = pipe.ZRevRangeByScoreWithScores(ctx, r.shards[i].keys.key(recentKey), places[i].next(piece))
 		}
-		if _, err := pipe.Exec(ctx); err != nil {
-			return err
-		}
+		_, _ = pipe.Exec(ctx) // each has its own error
 		for n, i := range which {
+			err := cmds[n].Err()
+			if err != nil && (!isAway(err) || ctx.Err() != nil) {
+				return err
+			}
+			m.missing = cmp.Or(m.missing, err)
 			m.lists[i] = places[i].take(cmds[n].Val())
 			m.ended[i] = len(cmds[n].Val()) < piece
 		}

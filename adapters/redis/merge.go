@@ -7,6 +7,8 @@ type merger[T any] struct {
 	before func(a, b T) bool
 	// fill reads the next piece of these lists, which may be empty though the list goes on, and says of each whether it has ended.
 	fill func(which []int) error
+	// missing is why there are lists that end too early, if fill says so.
+	missing error
 }
 
 func newMerger[T any](n int, before func(a, b T) bool) *merger[T] {

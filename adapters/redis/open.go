@@ -41,6 +41,7 @@ type conn struct {
 	client   redis.UniversalClient
 	prompt   *prompt               // for a caller that is alone; nil: none
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
+	apart    bool                  // of a Cluster: one may be away while others are not
 	sharded  bool                  // messages stay on the node of their channel
 	replicas int                   // how many must have what is published
 	pageMin  int                   // how many messages a page has at least
@@ -81,7 +82,7 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	}
 	f := &fuses{}
 	c := &conn{
-		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, sharded: t.cluster && !t.spread,
+		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, apart: t.spread, sharded: t.cluster && !t.spread,
 		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -87,12 +88,12 @@ func (p *program) dlqListCommand() *cobra.Command {
 		Use: "list", Short: "List dead letters, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withDead(cmd.Context(), func(inspector stem.Inspector) error {
-				page, err := inspector.DeadLetters(cmd.Context(), f.query())
-				if err != nil {
-					return err
+				page, missing := inspector.DeadLetters(cmd.Context(), f.query())
+				if nothing(missing, len(page.Items)) {
+					return missing
 				}
 				if p.json {
-					return p.document(map[string]any{"items": deadDocuments(page.Items), "more": page.More})
+					return errors.Join(p.document(map[string]any{"items": deadDocuments(page.Items), "more": page.More}), missing)
 				}
 				if len(page.Items) == 0 {
 					p.printf("Dead letter queue is empty.\n")
@@ -108,7 +109,7 @@ func (p *program) dlqListCommand() *cobra.Command {
 				if page.More {
 					p.printf("More entries available. Try --offset %d.\n", f.q.Offset+len(page.Items))
 				}
-				return nil
+				return missing
 			})
 		},
 	}

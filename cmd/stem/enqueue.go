@@ -164,6 +164,12 @@ func refusal(err error) error {
 // checkerFor refuses a name that no live plugin declares, unless forced.
 func (p *program) checkerFor(ctx context.Context, client *stem.Client, name string, force bool) (*checker, error) {
 	declared, err := client.Declared(ctx)
+	if errors.Is(err, stem.ErrUnreachable) {
+		if force {
+			return &checker{task: name}, nil
+		}
+		err = fmt.Errorf("%w. What plugins declare lies there: --force enqueues the task without a look at it", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -109,12 +109,16 @@ func (p *program) probe(ctx context.Context, store stem.Store) check {
 	}
 	begun := time.Now()
 	queues, err := inspector.Queues(ctx)
-	if err != nil {
-		return check{Component: "queues", Status: "error", Message: err.Error()}
-	}
 	ready, dead := 0, 0
 	for _, q := range queues {
 		ready, dead = ready+q.Ready, dead+q.Dead
+	}
+	if err != nil {
+		c := check{Component: "queues", Status: "error", Message: err.Error()}
+		if len(queues) > 0 {
+			c.Hints = []string{fmt.Sprintf("where it can be reached: %s ready, %s", thousands(ready), plural(dead, "dead letter"))}
+		}
+		return c
 	}
 	return check{Component: "queues", Status: "ok", Message: fmt.Sprintf("read in %s: %s ready, %s",
 		time.Since(begun).Round(100*time.Microsecond), thousands(ready), plural(dead, "dead letter"))}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,17 +40,22 @@ func (p *program) observeQueues(ctx context.Context, store stem.Store) error {
 	if err != nil {
 		return err
 	}
-	counts, err := inspector.Queues(ctx)
-	if err != nil {
-		return err
+	counts, missing := inspector.Queues(ctx)
+	if nothing(missing, len(counts)) {
+		return missing
 	}
-	beats, err := stem.Heartbeats(ctx, store)
-	if err != nil {
-		return err
+	beats, unheard := stem.Heartbeats(ctx, store)
+	if nothing(unheard, len(counts)) {
+		return unheard
 	}
 	rows := queueRows(counts, beats)
-	if p.json {
-		return p.document(rows)
+	for i := range rows {
+		if unheard != nil {
+			rows[i].State = "daemons not known"
+		}
+	}
+	if missing = errors.Join(missing, unheard); p.json {
+		return errors.Join(p.document(rows), missing)
 	}
 	if len(rows) == 0 {
 		p.printf("No queue data.\n")
@@ -65,7 +71,13 @@ func (p *program) observeQueues(ctx context.Context, store stem.Store) error {
 			r.Queue, thousands(r.Ready), thousands(r.Delayed), thousands(r.Running), thousands(r.Parked), thousands(r.Dead), oldest, dash(r.Pool), r.State,
 		})
 	}
-	return p.table([]string{"QUEUE", "READY", "DELAYED", "RUNNING", "PARKED", "DEAD", "OLDEST", "POOL", "STATE"}, cells)
+	return errors.Join(p.table([]string{"QUEUE", "READY", "DELAYED", "RUNNING", "PARKED", "DEAD", "OLDEST", "POOL", "STATE"}, cells), missing)
+}
+
+// nothing says that an error leaves nothing to show. Where a part of the store can not be reached, what the others have is shown, and then
+// the error is told.
+func nothing(err error, items int) bool {
+	return err != nil && (items == 0 || !errors.Is(err, stem.ErrUnreachable))
 }
 
 // queueRows joins counts and heartbeats; parked lanes count at the default queue, where tasks nobody knows come in.
@@ -164,12 +176,12 @@ func (p *program) observeDead(ctx context.Context, store stem.Store) error {
 	if err != nil {
 		return err
 	}
-	page, err := inspector.DeadLetters(ctx, stem.DeadLetterQuery{Limit: 1000})
-	if err != nil {
-		return err
+	page, missing := inspector.DeadLetters(ctx, stem.DeadLetterQuery{Limit: 1000})
+	if nothing(missing, len(page.Items)) {
+		return missing
 	}
 	if p.json {
-		return p.document(deadDocuments(page.Items))
+		return errors.Join(p.document(deadDocuments(page.Items)), missing)
 	}
 	if len(page.Items) == 0 {
 		p.printf("Dead letter queue is empty.\n")
@@ -195,5 +207,5 @@ func (p *program) observeDead(ctx context.Context, store stem.Store) error {
 	if page.More {
 		p.printf("of the newest %s; stem dlq list --queue NAME shows them all\n", thousands(len(page.Items)))
 	}
-	return nil
+	return missing
 }

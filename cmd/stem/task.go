@@ -137,16 +137,16 @@ func validState(s stem.TaskState) bool {
 }
 
 func (p *program) list(ctx context.Context, store stem.Store, q stem.StatusQuery) error {
-	page, err := store.Results.List(ctx, q)
-	if err != nil {
-		return refusal(err)
+	page, missing := store.Results.List(ctx, q)
+	if nothing(missing, len(page.Items)) {
+		return refusal(missing)
 	}
 	if p.json {
 		items := make([]statusJSON, 0, len(page.Items))
 		for _, s := range page.Items {
 			items = append(items, statusDocument(s))
 		}
-		return p.document(map[string]any{"items": items, "next": page.Next})
+		return errors.Join(p.document(map[string]any{"items": items, "next": page.Next}), missing)
 	}
 	if len(page.Items) == 0 {
 		p.printf("No tasks.\n")
@@ -166,7 +166,7 @@ func (p *program) list(ctx context.Context, store stem.Store, q stem.StatusQuery
 	if page.Next != "" {
 		p.printf("more: --cursor %s\n", page.Next)
 	}
-	return nil
+	return missing
 }
 
 func (p *program) taskWaitCommand() *cobra.Command {
