@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -85,5 +86,22 @@ func TestATaskPublishedAloneAgainIsADuplicateUntilItsEndAndThenANewLife(t *testi
 	}
 	if again := claim(t, store, 2); len(again) != 1 || again[0].Receipt.Epoch <= ds[0].Receipt.Epoch {
 		t.Errorf("claimed %+v, want the new life with an epoch above %d", again, ds[0].Receipt.Epoch)
+	}
+}
+
+func TestALoneProducerWhoseConnectionWasClosedJustNowTakesAnother(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	for i := range 20 {
+		if _, err := store.Broker.Publish(t.Context(), message(t, fmt.Sprintf("before-%d", i))); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Client.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Broker.Publish(t.Context(), message(t, fmt.Sprintf("after-%d", i))); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -19,11 +19,7 @@ type blockingConn struct {
 	raw           syscall.RawConn
 	local, remote net.Addr
 	read, write   limit
-	answered      time.Time // last read
 }
-
-// justNow is how long a server that answered is taken to be there.
-const justNow = 10 * time.Millisecond
 
 var _ net.Conn = (*blockingConn)(nil)
 
@@ -67,9 +63,6 @@ func (c *blockingConn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.file.Read(p)
-	if err == nil {
-		c.answered = time.Now()
-	}
 	return n, late(err)
 }
 
@@ -128,18 +121,5 @@ func (c *blockingConn) SetWriteDeadline(t time.Time) error { c.write.by = t; ret
 func (c *blockingConn) LocalAddr() net.Addr                { return c.local }
 func (c *blockingConn) RemoteAddr() net.Addr               { return c.remote }
 
-// SyscallConn lets the client see whether the server has gone, before each call. It does not look where the answer to the last one has only
-// just been read.
-func (c *blockingConn) SyscallConn() (syscall.RawConn, error) {
-	if time.Since(c.answered) < justNow {
-		return live{}, nil
-	}
-	return c.raw, nil
-}
-
-// live is a socket that nobody needs to look at.
-type live struct{}
-
-func (live) Control(func(uintptr)) error    { return nil }
-func (live) Read(func(uintptr) bool) error  { return nil }
-func (live) Write(func(uintptr) bool) error { return nil }
+// SyscallConn lets the client see before each call whether the server has gone.
+func (c *blockingConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
