@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,4 +214,48 @@ func TestABroadcastReachesThoseWhoCanBeReachedAndSaysThatItMissedOthers(t *testi
 	if total != 3 {
 		t.Errorf("there are %d copies", total)
 	}
+}
+
+// unwritten are records that can not be written while down.
+type unwritten struct {
+	stem.Records
+	down atomic.Bool
+}
+
+func (u *unwritten) Save(ctx context.Context, w ...stem.RecordWrite) ([]int64, error) {
+	if u.down.Load() {
+		return nil, errSilent
+	}
+	return u.Records.Save(ctx, w...)
+}
+
+func TestASubscriptionThatCouldNotBeRenewedIsThereSoonAfterTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := open(t)
+		records := &unwritten{Records: store.Records}
+		seen := store
+		seen.Records = records
+		s, err := stem.NewClient(seen).Subscribe(t.Context(), "news", "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		kept := make(chan error)
+		go func() { kept <- s.Keep(ctx) }()
+		records.down.Store(true)
+		time.Sleep(2 * time.Minute) // of the bubble's clock
+		client := stem.NewClient(store)
+		if _, n, err := client.Broadcast(t.Context(), "news", "t", nil); n != 0 || err != nil {
+			t.Errorf("meanwhile broadcasting reached %d, %v", n, err)
+		}
+		records.down.Store(false)
+		time.Sleep(2 * time.Second)
+		if _, n, err := client.Broadcast(t.Context(), "news", "t", nil); n != 1 || err != nil {
+			t.Errorf("afterwards broadcasting reached %d, %v", n, err)
+		}
+		cancel()
+		if err := <-kept; err != nil {
+			t.Error(err)
+		}
+	})
 }
