@@ -76,6 +76,11 @@ func TestModelOnACluster(t *testing.T) {
 	adaptertest.Model(t, fresh(servers.Cluster(t).URL()), spread)
 }
 
+func TestModelBehindSentinel(t *testing.T) {
+	t.Parallel()
+	adaptertest.Model(t, fresh(servers.Sentinel(t).URL()), capabilities)
+}
+
 func TestModelInPagesOnACluster(t *testing.T) {
 	t.Parallel()
 	spread := capabilities
