@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -53,27 +51,8 @@ func twice(t *testing.T, test func(*testing.T, *faults)) {
 	t.Run("in pages", func(t *testing.T) { test(t, newFaultsOf(t, redis.OpenInPages)) })
 }
 
-// cutEvery is how far apart the places are at which a request is cut, unless STEM_TEST_ROUNDS says how much is to be tried: less than the
-// shortest command, so each of a request's is cut somewhere, and between any two.
-const cutEvery = 5
-
-// cuts are the places in that many bytes of requests and replies at which a connection is to be cut: before each byte of the replies.
-func cuts(requests, replies int) (out []int) {
-	every := cutEvery
-	if os.Getenv("STEM_TEST_ROUNDS") != "" {
-		every = 1
-	}
-	for cut := rand.IntN(every); cut < requests; cut += every {
-		out = append(out, cut)
-	}
-	for cut := range replies {
-		out = append(out, requests+cut)
-	}
-	return out
-}
-
-// everywhere has act done again and again, each time with its connection cut at another place: after some bytes of its request, or
-// before a byte of its reply. before prepares a task of this id, after looks at what became of it; cut says that the call failed.
+// everywhere has act done again and again, each time with its connection cut at another place: after each byte of its request, and
+// before each byte of its reply. before prepares a task of this id, after looks at what became of it; cut says that the call failed.
 func (f *faults) everywhere(before func(id string), act func(id string) error, after func(id string, cut bool)) {
 	f.Helper()
 	f.connect()
@@ -93,9 +72,7 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 	if requests < 50 || replies < 1 {
 		f.Fatalf("%d and %d bytes passed: the call does not go through the proxy", requests, replies)
 	}
-	places := cuts(requests, replies)
-	f.Logf("%d places in %d bytes of requests and %d of replies", len(places), requests, replies)
-	for _, cut := range places {
+	for cut := range requests + replies {
 		id := f.next()
 		before(id)
 		f.proxy.Heal()
