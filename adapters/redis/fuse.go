@@ -22,25 +22,42 @@ const (
 // errSilent refuses a call to a node that has not answered others.
 var errSilent = errors.New("it does not answer")
 
-// fuses make the client of a Cluster refuse calls to a node that is silent, a stopped process or a cut cable, as soon as one has waited for
+// fuses make the clients of a Cluster refuse calls to a node that is silent, a stopped process or a cut cable, as soon as one has waited for
 // it in vain, and to one where nobody listens, which would be dialled again and again: all that does not need the node goes on, and what
-// does is not held up by it each time anew.
-type fuses struct{ c *conn }
+// does is not held up by it each time anew. A client that asks who has the node's slots now asks the others.
+type fuses struct {
+	c  *conn
+	mu sync.Mutex
+	of map[string]*fuse // by address: what one client has found out holds for the others
+}
 
 // fuse is that of one node.
 type fuse struct {
-	c    *conn
-	node *redis.Client
+	c *conn
 
 	mu    sync.Mutex
+	node  *redis.Client
 	blown bool
 }
 
 // client makes the client of a node. It is called when the first command is on its way.
 func (f *fuses) client(opt *redis.Options) *redis.Client {
 	node := redis.NewClient(opt)
-	node.AddHook(&fuse{c: f.c, node: node})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of[opt.Addr] == nil {
+		f.of[opt.Addr] = &fuse{c: f.c}
+	}
+	node.AddHook(f.of[opt.Addr].guarding(node))
 	return node
+}
+
+// guarding makes it the fuse of this client too, which is the one to ask from now on: another may have been closed.
+func (f *fuse) guarding(node *redis.Client) *fuse {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.node = node
+	return f
 }
 
 // probing marks the question to a silent node.
@@ -79,10 +96,10 @@ func (f *fuse) guard(ctx context.Context, call func() error) error {
 		return call()
 	}
 	f.mu.Lock()
-	blown := f.blown
+	blown, node := f.blown, f.node
 	f.mu.Unlock()
 	if blown {
-		return fmt.Errorf("node %s: %w", f.node.Options().Addr, errSilent)
+		return fmt.Errorf("node %s: %w", node.Options().Addr, errSilent)
 	}
 	begun := time.Now()
 	err := call()
@@ -128,6 +145,9 @@ func (f *fuse) blow() {
 func (f *fuse) answers() bool {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), probing{}, true), probePatience)
 	defer cancel()
-	err := f.node.Ping(ctx).Err()
+	f.mu.Lock()
+	node := f.node
+	f.mu.Unlock()
+	err := node.Ping(ctx).Err()
 	return !isTimeout(err) && !isDead(err)
 }

@@ -287,6 +287,43 @@ func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
 	f.flows(50) // what the replica had not got is lost, as documented
 }
 
+func TestWorkGoesOnAtTheReplicaOfANodeThatDiesForGood(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]string{"a namespace on one node": "&spread=off", "a spread namespace": ""} {
+		for how, silent := range waysToLeave {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				c := testserver.NewCluster(t)
+				f := newTraffic(t, c.URL()+options)
+				tag := "{stem}"
+				if options == "" {
+					tag = "{stem{q:" + redis.LaneOf(queue) + "}"
+				}
+				primary, err := c.Owner(t.Context(), tag)
+				if err != nil {
+					t.Fatal(err)
+				}
+				replica, err := c.AddReplica(t.Context(), primary)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.flows(20)
+				begone := primary.Kill
+				if silent {
+					begone = primary.Pause
+				}
+				if err := begone(); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Promoted(t.Context(), replica); err != nil {
+					t.Fatal(err)
+				}
+				f.flows(50) // what the replica had not got is lost, as documented
+			})
+		}
+	}
+}
+
 func TestWorkGoesOnWhileSlotsMove(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -80,10 +80,10 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	if err := t.secure(o.TLS); err != nil {
 		return stem.Store{}, fmt.Errorf("redis: open: %w", err)
 	}
-	f := &fuses{}
+	f := &fuses{of: map[string]*fuse{}}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, apart: t.spread, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(), closing: make(chan struct{}),
+		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), closing: make(chan struct{}),
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	f.c = c

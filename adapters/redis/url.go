@@ -21,6 +21,8 @@ const (
 	dials = 2
 	// callTimeout is how long an answer may take; a call that waits for work is given so much more.
 	callTimeout = 10 * time.Second
+	// slotsEvery is how old what a client knows of a Cluster's nodes may be: nobody tells it when a replica takes over from one that died.
+	slotsEvery = 2 * time.Second
 	// waiters is how many claims of this process may wait at once.
 	waiters = 256
 )
@@ -201,20 +203,20 @@ func (t *target) client(f *fuses) redis.UniversalClient {
 }
 
 // waiter is a client for calls that block at the server.
-func (t *target) waiter() redis.UniversalClient {
+func (t *target) waiter(f *fuses) redis.UniversalClient {
 	o := t.options
 	o.PoolSize, o.ReadTimeout, o.ContextTimeoutEnabled = waiters, callTimeout+bellPatience, false
 	if t.spread {
 		o.PoolSize += listeners // should all parts be on one node
 	}
-	return newClient(o, t.cluster, nil)
+	return newClient(o, t.cluster, f.client)
 }
 
 // newClient makes a client; node makes that of a node of a Cluster, nil: as usual.
 func newClient(o redis.UniversalOptions, cluster bool, node func(*redis.Options) *redis.Client) redis.UniversalClient {
 	if cluster {
 		c := o.Cluster()
-		c.NewClient = node
+		c.NewClient, c.ClusterStateReloadInterval = node, slotsEvery
 		return redis.NewClusterClient(c)
 	}
 	return redis.NewUniversalClient(&o)

@@ -36,7 +36,7 @@ func StartCluster(ctx context.Context, directives ...string) (_ *Cluster, err er
 		if err != nil {
 			return nil, err
 		}
-		node, err := startRedis(ctx, sub, nil, append([]string{"cluster-enabled yes", "cluster-node-timeout 2000", "cluster-allow-replica-migration no"}, directives...))
+		node, err := startRedis(ctx, sub, nil, append(clusterConf(), directives...))
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +46,10 @@ func StartCluster(ctx context.Context, directives ...string) (_ *Cluster, err er
 		return nil, err
 	}
 	return c, nil
+}
+
+func clusterConf() []string {
+	return []string{"cluster-enabled yes", "cluster-node-timeout 2000", "cluster-allow-replica-migration no"}
 }
 
 // join gives each node its slots and makes the nodes known to each other.
@@ -58,15 +62,62 @@ func (c *Cluster) join(ctx context.Context) error {
 		if err := node.Client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			return err
 		}
-		host, port, _ := strings.Cut(c.Nodes[0].Addr, ":")
 		if i > 0 {
-			bus := busPort(c.Nodes[0].Addr)
-			if err := node.Client.Do(ctx, "CLUSTER", "MEET", host, port, bus).Err(); err != nil {
+			if err := c.meet(ctx, node); err != nil {
 				return err
 			}
 		}
 	}
 	return c.Ready(ctx)
+}
+
+func (c *Cluster) meet(ctx context.Context, node *Redis) error {
+	host, port, _ := strings.Cut(c.Nodes[0].Addr, ":")
+	return node.Client.Do(ctx, "CLUSTER", "MEET", host, port, busPort(c.Nodes[0].Addr)).Err()
+}
+
+// AddReplica gives a primary a replica, which takes over seconds after it died, and waits until it has the primary's data.
+func (c *Cluster) AddReplica(ctx context.Context, primary *Redis) (*Redis, error) {
+	id, err := primary.Client.Do(ctx, "CLUSTER", "MYID").Text()
+	if err != nil {
+		return nil, err
+	}
+	sub, err := c.dir.sub(fmt.Sprintf("node-%d", len(c.Nodes)))
+	if err != nil {
+		return nil, err
+	}
+	replica, err := startRedis(ctx, sub, nil, clusterConf())
+	if err != nil {
+		return nil, err
+	}
+	c.Nodes = append(c.Nodes, replica)
+	if err := c.meet(ctx, replica); err != nil {
+		return nil, err
+	}
+	if err := c.Ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := replica.Client.ClusterReplicate(ctx, id).Err(); err != nil {
+		return nil, err
+	}
+	return replica, replica.process.until(ctx, func() error {
+		info, err := replica.Client.Info(ctx, "replication").Result()
+		if err == nil && !strings.Contains(info, "master_link_status:up") {
+			err = fmt.Errorf("testserver: %s does not replicate yet: %s", replica.Addr, info)
+		}
+		return err
+	})
+}
+
+// Promoted waits until a replica is a primary.
+func (c *Cluster) Promoted(ctx context.Context, replica *Redis) error {
+	return replica.process.until(ctx, func() error {
+		info, err := replica.Client.Info(ctx, "replication").Result()
+		if err == nil && !strings.Contains(info, "role:master") {
+			err = fmt.Errorf("testserver: %s is not a primary yet: %s", replica.Addr, info)
+		}
+		return err
+	})
 }
 
 func busPort(addr string) int {
