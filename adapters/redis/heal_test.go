@@ -271,20 +271,29 @@ func TestWorkGoesOnAtTheNewPrimaryAfterAFailover(t *testing.T) {
 
 func TestWorkGoesOnWhenThePrimaryDiesForGood(t *testing.T) {
 	t.Parallel()
-	s := testserver.NewSentinel(t)
-	old, err := s.Primary(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	for how, silent := range waysToLeave {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := testserver.NewSentinel(t)
+			old, err := s.Primary(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := newTraffic(t, s.URL())
+			f.flows(20)
+			begone := old.Kill
+			if silent {
+				begone = old.Pause
+			}
+			if err := begone(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Promoted(t.Context(), old); err != nil {
+				t.Fatal(err)
+			}
+			f.flows(50) // what the replica had not got is lost, as documented
+		})
 	}
-	f := newTraffic(t, s.URL())
-	f.flows(20)
-	if err := old.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Promoted(t.Context(), old); err != nil {
-		t.Fatal(err)
-	}
-	f.flows(50) // what the replica had not got is lost, as documented
 }
 
 func TestWorkGoesOnAtTheReplicaOfANodeThatDiesForGood(t *testing.T) {
