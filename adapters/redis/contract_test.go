@@ -81,6 +81,11 @@ func TestModelBehindSentinel(t *testing.T) {
 	adaptertest.Model(t, fresh(servers.Sentinel(t).URL()), capabilities)
 }
 
+func TestModelOnOneNodeOfACluster(t *testing.T) {
+	t.Parallel()
+	adaptertest.Model(t, fresh(servers.Cluster(t).URL()+"&spread=off"), capabilities)
+}
+
 func TestModelInPagesOnACluster(t *testing.T) {
 	t.Parallel()
 	spread := capabilities

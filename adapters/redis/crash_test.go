@@ -12,6 +12,7 @@ func TestAKilledClientLosesNothingThatWasAcceptedNorBringsBackWhatWasSettled(t *
 	t.Parallel()
 	for name, url := range map[string]string{
 		"single": testserver.NewRedis(t).URL(), "cluster": testserver.NewCluster(t).URL(), "sentinel": testserver.NewSentinel(t).URL(),
+		"one node of a cluster": testserver.NewCluster(t).URL() + "&spread=off",
 	} {
 		t.Run(name, func(t *testing.T) { adaptertest.Crash(t, url, redis.Open, nil) })
 	}
