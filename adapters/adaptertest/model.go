@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ func Model(t *testing.T, open Open, caps Capabilities) {
 	runs := modelRuns
 	if caps.Composed && !caps.Virtual {
 		runs = composedRuns
+	}
+	if caps.ModelRuns > 0 {
+		runs = strconv.Itoa(caps.ModelRuns)
 	}
 	checks(t, runs, func(rt *rapid.T) {
 		m := &model{T: rt, ctx: t.Context(), caps: caps, clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}

@@ -50,6 +50,8 @@ type Capabilities struct {
 	// Leftovers names what the storage of a store holds, but for what is there as soon as it was used and does not grow. Model asks when all
 	// has ended and expired; nil: it does not ask.
 	Leftovers func(t *testing.T, of stem.Store) []string
+	// ModelRuns is how many runs Model makes unless -rapid.checks says; 0: as many as the kind of store is worth.
+	ModelRuns int
 }
 
 // a testCase is one rule.

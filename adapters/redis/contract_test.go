@@ -83,7 +83,9 @@ func TestModelBehindSentinel(t *testing.T) {
 
 func TestModelOnOneNodeOfACluster(t *testing.T) {
 	t.Parallel()
-	adaptertest.Model(t, fresh(servers.Cluster(t).URL()+"&spread=off"), capabilities)
+	few := capabilities
+	few.ModelRuns = 6 // its scripts are those of a single server
+	adaptertest.Model(t, fresh(servers.Cluster(t).URL()+"&spread=off"), few)
 }
 
 func TestModelInPagesOnACluster(t *testing.T) {

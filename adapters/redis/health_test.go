@@ -46,12 +46,33 @@ func TestAClockThatIsOffIsTold(t *testing.T) {
 	}
 }
 
-func TestAReplicaIsNamedAsOne(t *testing.T) {
+func TestAReplicaIsNotOpenedAndItsPrimaryIsNamed(t *testing.T) {
 	s := servers.Sentinel(t)
-	got := open(t, s.Servers[1].URL()).Info.Warnings
-	if len(got) != 1 || !strings.Contains(got[0], "replica") || !strings.Contains(got[0], "?master=NAME") {
-		t.Errorf("got %q", got)
+	primary, err := s.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, err = redis.Open(t.Context(), s.Servers[1].URL())
+	wants(t, err, stem.ErrReadOnly, "name its primary, "+primary.Addr+", or the Sentinels, with master=NAME")
+	look := func(o *stem.StoreOptions) { o.ReadOnly = true }
+	if _, err := open(t, s.Servers[1].URL(), look).Broker.(stem.Inspector).Queues(t.Context()); err != nil {
+		t.Errorf("it can not be looked at: %v", err)
+	}
+}
+
+func TestAPrimaryThatBecameAReplicaIsToldOfAndRefusesWithAnErrorToDecideOn(t *testing.T) {
+	server, other := testserver.NewRedis(t), testserver.NewRedis(t)
+	store := open(t, server.URL())
+	host, port, _ := strings.Cut(other.Addr, ":")
+	if err := server.Client.ReplicaOf(t.Context(), host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.Examine(t.Context())
+	if err != nil || len(got) != 1 || !strings.Contains(got[0], "replica") || !strings.Contains(got[0], "?master=NAME") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_, err = store.Broker.Publish(t.Context(), message(t, "a"))
+	wants(t, err, stem.ErrReadOnly, "connect to the primary")
 }
 
 func TestFewerReplicasThanAPublishWaitsForAreTold(t *testing.T) {
@@ -81,12 +102,10 @@ func TestAUserWithoutTheChannelsOfItsNamespaceIsTold(t *testing.T) {
 	}
 }
 
-func TestAFullServerAndAReplicaRefuseWithAnErrorToDecideOn(t *testing.T) {
+func TestAFullServerRefusesWithAnErrorToDecideOn(t *testing.T) {
 	full := testserver.NewRedis(t, "maxmemory 1mb")
 	_, err := open(t, full.URL()).Broker.Publish(t.Context(), message(t, "a"))
 	wants(t, err, stem.ErrStoreFull, "raise maxmemory")
-	_, err = open(t, servers.Sentinel(t).Servers[1].URL()).Broker.Publish(t.Context(), message(t, "a"))
-	wants(t, err, stem.ErrReadOnly, "connect to the primary")
 }
 
 func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"sync"
@@ -43,6 +44,7 @@ type conn struct {
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
 	apart    bool                  // of a Cluster: one may be away while others are not
 	sharded  bool                  // messages stay on the node of their channel
+	elected  bool                  // Sentinels say which server is the primary
 	replicas int                   // how many must have what is published
 	pageMin  int                   // how many messages a page has at least
 	shelf    shelf
@@ -83,7 +85,7 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	f := &fuses{of: map[string]*fuse{}}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, apart: t.spread, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), closing: make(chan struct{}),
+		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), closing: make(chan struct{}), elected: t.options.MasterName != "",
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	f.c = c
@@ -146,6 +148,9 @@ func (d *db) version(ctx context.Context) (string, error) {
 		err = d.misnamed(mode)
 	}
 	if err == nil {
+		err = d.misplaced(info)
+	}
+	if err == nil {
 		err = d.client.Ping(ctx).Err() // which fails where INFO does not: while the server reads its data
 	}
 	return "Redis " + version + ", " + mode, err
@@ -164,6 +169,16 @@ func (d *db) misnamed(mode string) error {
 	return nil
 }
 
+// misplaced refuses a replica that is named as if it were the primary: nothing can be published or claimed there. Behind Sentinel, and in
+// a Cluster, it is not by its address that a server is the primary, and one that is not any more is left for the one that is.
+func (d *db) misplaced(info map[string]string) error {
+	if info["role"] != "slave" || d.apart || d.sharded || d.elected || d.opts.ReadOnly {
+		return nil
+	}
+	return fmt.Errorf("%w: this is a replica, which takes no tasks: name its primary, %s, or the Sentinels, with master=NAME",
+		stem.ErrReadOnly, net.JoinHostPort(info["master_host"], info["master_port"]))
+}
+
 // serverInfo is what any server there is says.
 func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 	if _, cluster := d.client.(*redis.ClusterClient); cluster {
@@ -173,7 +188,7 @@ func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 	}
 	var mu sync.Mutex
 	err = d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
-		one, err := c.Info(ctx, "server").Result()
+		one, err := c.Info(ctx, "server", "replication").Result()
 		mu.Lock()
 		defer mu.Unlock()
 		text = cmp.Or(text, one)

@@ -76,7 +76,11 @@ func (p *program) health(ctx context.Context) ([]check, error) {
 	begun := time.Now()
 	store, err := p.open(ctx, false)
 	if err != nil {
-		return append(checks, check{Component: "store", Status: "error", Message: strings.TrimSuffix(err.Error(), ". "+moreSaid)}), nil
+		c := check{Component: "store", Status: "error", Message: err.Error()}
+		if u := (unreachable{}); errors.As(err, &u) {
+			c.Message = u.why()
+		}
+		return append(checks, c), nil
 	}
 	defer store.Close()
 	c := check{Component: "store", Status: "ok", Message: fmt.Sprintf("%s   %s   namespace %s   opened in %s (from %s)",

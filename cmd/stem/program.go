@@ -169,8 +169,15 @@ func (p *program) open(ctx context.Context, create bool) (stem.Store, error) {
 	return both, nil
 }
 
-// moreSaid ends the error of a store that can not be reached, except where stem health itself prints it.
-const moreSaid = "stem health says more"
+// unreachable is why a store can not be opened. It ends with where more is said, except where stem health itself prints it.
+type unreachable struct{ error }
+
+func (u unreachable) Unwrap() error { return u.error }
+
+func (u unreachable) Error() string { return u.why() + ". stem health says more" }
+
+// why is the error as one sentence without its full stop, which some servers give their own.
+func (u unreachable) why() string { return strings.TrimSuffix(u.error.Error(), ".") }
 
 func (p *program) connect(ctx context.Context, at env.Store, namespace string, create bool) (stem.Store, error) {
 	if err := all.Check(at.URL); err != nil {
@@ -184,7 +191,7 @@ func (p *program) connect(ctx context.Context, at env.Store, namespace string, c
 	}
 	store, err := all.Open(ctx, at.URL, stem.Namespace(namespace), stem.WithTLS(p.tls))
 	if err != nil {
-		return store, fmt.Errorf("cannot reach %s (from %s): %w. %s", all.Redact(at.URL), at.Source, err, moreSaid)
+		return store, unreachable{fmt.Errorf("cannot reach %s (from %s): %w", all.Redact(at.URL), at.Source, err)}
 	}
 	return store, nil
 }
