@@ -30,44 +30,54 @@ type topic struct {
 
 // ear is one who listens.
 type ear struct {
-	ch chan string
+	ch   chan string
+	sure <-chan struct{} // closed when the server has confirmed: nothing sent from then on is missed
 }
 
-// hubCheck is how long a connection may be silent before it is tried.
-const hubCheck = 15 * time.Second
+const (
+	// hubCheck is how long a connection may be silent before it is tried.
+	hubCheck = 15 * time.Second
+	// surePatience is how long listen waits to be confirmed: a user without the right to a channel never is.
+	surePatience = 2 * time.Second
+)
 
 func newHub(c *conn) *hub { return &hub{db: c, topics: map[string]*topic{}} }
 
-// listen subscribes to a channel and returns once the server has confirmed it, so that nothing sent from now on is missed. What does not
-// fit into size is lost. The ear is closed by forget or by close.
+// listen is join that returns once the server has confirmed the subscription, or has not for a while.
 func (h *hub) listen(ctx context.Context, channel string, size int) (*ear, error) {
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return nil, stem.ErrClosed
+	e, err := h.join(ctx, channel, size)
+	if err != nil {
+		return nil, err
 	}
-	t := h.topics[channel]
-	if t == nil {
-		t = &topic{ready: make(chan struct{})}
-		h.topics[channel] = t
-		if err := h.subscribe(ctx, channel); err != nil {
-			delete(h.topics, channel)
-			h.mu.Unlock()
-			return nil, err
-		}
-	}
-	e := &ear{ch: make(chan string, size)}
-	t.ears = append(t.ears, e)
-	h.mu.Unlock()
-	timer := time.NewTimer(callTimeout)
+	timer := time.NewTimer(surePatience)
 	defer timer.Stop()
 	select {
-	case <-t.ready:
-	case <-timer.C: // it goes on: the connection is being made anew, and who listens looks by itself meanwhile
+	case <-e.sure:
+	case <-timer.C: // it may come yet, and who listens looks by itself meanwhile
 	case <-ctx.Done():
 		h.forget(channel, e)
 		return nil, ctx.Err()
 	}
+	return e, nil
+}
+
+// join subscribes to a channel. What does not fit into size is lost. The ear is closed by forget or by close.
+func (h *hub) join(ctx context.Context, channel string, size int) (*ear, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, stem.ErrClosed
+	}
+	t := h.topics[channel]
+	if t == nil {
+		if err := h.subscribe(ctx, channel); err != nil {
+			return nil, err
+		}
+		t = &topic{ready: make(chan struct{})}
+		h.topics[channel] = t
+	}
+	e := &ear{ch: make(chan string, size), sure: t.ready}
+	t.ears = append(t.ears, e)
 	return e, nil
 }
 

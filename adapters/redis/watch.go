@@ -16,15 +16,21 @@ const (
 	watchFor = time.Minute
 )
 
-// Watch implements stem.Results: whoever changes the task tells its channel.
+// Watch implements stem.Results: whoever changes the task tells its channel. What is known is shown at once, and once more when the server
+// has confirmed that it tells.
 func (r *results) Watch(ctx context.Context, id string) (<-chan stem.Status, error) {
 	where := shard(r.shards, id)
 	channel := where.keys.key(watched) + ":" + id
-	e, err := r.hub.listen(ctx, channel, 1)
+	e, err := r.hub.join(ctx, channel, 1)
 	if err != nil {
 		return nil, r.wrap("watch", err)
 	}
 	err = where.interest(ctx, id)
+	select {
+	case <-e.sure:
+		e.sure = nil // what is loaded now is complete
+	default:
+	}
 	var loaded []*stem.Status
 	if err == nil {
 		loaded, err = r.Load(ctx, id)
@@ -73,6 +79,8 @@ func (r *results) follow(ctx context.Context, id string, e *ear, now *stem.Statu
 			if !open {
 				return
 			}
+		case <-e.sure:
+			e.sure = nil
 		case <-timer.C:
 		case <-ctx.Done():
 			return
