@@ -1,16 +1,19 @@
 -- What a claim sees before all else; ARGV and what it returns are those of the script. Most of the queues that an idle daemon asks for hold
 -- nothing, and then this is all that they cost. Who takes something may have no room for what becomes due soon, which he alone may know of:
--- so he rings for the next who waits. HOLDING are the queues that hold something.
-local HOLDING = {}
+-- so he rings for the next who waits. HOLDING are the queues that hold something, and HELD what the last of them holds: 1 for ready tasks, 2
+-- for delayed ones and 4 for claimed ones.
+local HOLDING, HELD = {}, 0
 local function within(key, from, to) return #call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, 1) > 0 end
 do
   local SOON = 3000000 -- bellPatience
   local takes, after, till, soon = false, '(' .. NOWS, int(NOW + SOON), {}
   for q = 1, #ARGV - 4 do
-    if call('EXISTS', ready(q), delayed(q), leased(q)) > 0 then
-      HOLDING[#HOLDING + 1] = q
-      takes = takes or call('EXISTS', ready(q)) == 1 or within(delayed(q), '-inf', NOWS) or within(leased(q), '-inf', NOWS)
-      if within(delayed(q), after, till) or within(leased(q), after, till) then soon[#soon + 1] = q end
+    local n = call('EXISTS', ready(q), delayed(q), delayed(q), leased(q), leased(q), leased(q), leased(q)) -- a key counts as often as it is named
+    if n > 0 then
+      local waits, runs = n % 4 > 1, n > 3
+      HOLDING[#HOLDING + 1], HELD = q, n
+      takes = takes or n % 2 == 1 or waits and within(delayed(q), '-inf', NOWS) or runs and within(leased(q), '-inf', NOWS)
+      if waits and within(delayed(q), after, till) or runs and within(leased(q), after, till) then soon[#soon + 1] = q end
     end
   end
   if #HOLDING == 0 then return { -1, 0, NOW, 0, 0 } end

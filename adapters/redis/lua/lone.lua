@@ -2,7 +2,7 @@
 -- due times need: to a server that was idle that is a third of the work. What is done and returned is the same.
 do
   local q, owner = HOLDING[1], ARGV[2]
-  if #HOLDING == 1 and call('EXISTS', delayed(q), late(q)) == 0 and not within(leased(q), '-inf', NOWS) then
+  if #HOLDING == 1 and (HELD == 1 or HELD == 5 and not within(leased(q), '-inf', NOWS)) and call('EXISTS', late(q)) == 0 then
     local ids = call('ZRANGE', ready(q), 0, 1)
     local id = ids[1]
     local value = #ids == 1 and string.byte(id) ~= 1 and call('HEXISTS', TASKS, id) == 0 and call('HGET', BODIES, id) -- see page.lua
