@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,12 +51,13 @@ type Daemon struct {
 	stopping chan struct{} // closed when the stop begins
 	stopOnce sync.Once
 
-	mu      sync.Mutex
-	current *generation
-	mode    worker.Mode
-	since   time.Time // the configuration in force was taken
-	ended   chan error
-	older   sync.WaitGroup // generations that drain
+	mu          sync.Mutex
+	current     *generation
+	mode        worker.Mode
+	since       time.Time // the configuration in force was taken
+	ended       chan error
+	older       sync.WaitGroup // generations that drain
+	generations atomic.Int32   // that run
 }
 
 // generation is the worker of one configuration.
@@ -194,7 +196,7 @@ func (d *Daemon) generation(cfg *config.Config) (*generation, error) {
 		Node: d.node, Boot: uuid.NewString(), Namespace: d.store.Info.Namespace, Version: d.opts.Version, Pools: pools,
 		Lease: cfg.Worker.Lease, Heartbeat: cfg.Worker.Heartbeat, ResultTTL: cfg.ResultTTL, ParkFor: cfg.Worker.ParkFor,
 		MaxResult: cfg.Worker.MaxResult, EvidenceTTL: cfg.DeadLetters, Shutdown: cfg.Shutdown, ScaleTick: cfg.Worker.ScaleTick, Begin: begin,
-		Warnings: d.watch.current,
+		Warnings: d.watch.current, Alone: func() bool { return d.generations.Load() == 1 },
 	}, d.store, d.opts.Log)
 	if err != nil {
 		return nil, err
@@ -205,9 +207,11 @@ func (d *Daemon) generation(cfg *config.Config) (*generation, error) {
 // run runs a generation; when the current one ends, so does the daemon.
 func (d *Daemon) run(ctx context.Context, g *generation) {
 	d.older.Add(1)
+	d.generations.Add(1)
 	go func() {
 		defer d.older.Done()
 		g.err = g.worker.Run(ctx)
+		d.generations.Add(-1)
 		close(g.done)
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -39,6 +39,8 @@ type Config struct {
 
 	// Begin, when not nil, holds claiming back until it is closed: a new generation starts its processes beside the old one.
 	Begin <-chan struct{}
+	// Alone says whether no other generation runs, which would write and delete the same heartbeat; nil: none ever does.
+	Alone func() bool
 }
 
 // Shutdown bounds how long a stop may take.

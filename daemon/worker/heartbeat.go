@@ -104,7 +104,12 @@ func (w *Worker) writeHeartbeat(ctx context.Context) error {
 		}
 		writes = append(writes, stem.RecordWrite{Record: stem.Record{RecordRef: w.manifestRef(m.Plugin), Body: body, Expires: expires}})
 	}
-	if _, err := w.store.Records.Save(ctx, writes...); err != nil {
+	gone, err := w.presence.save(ctx, w.store.Records, writes, w.cfg.Alone == nil || w.cfg.Alone())
+	if gone {
+		w.log.Warn("store " + w.store.Info.Kind + ": the heartbeat of this daemon is gone before its time: was it flushed, or an older copy restored? " +
+			"What waited there may be gone too; what ran then and is not there any more counts as a lost lease")
+	}
+	if err != nil {
 		return err
 	}
 	if w.declared.age() < declaredBeats*w.cfg.Heartbeat {

@@ -123,7 +123,7 @@ func (w *Worker) unsettled(d stem.Delivery, k stem.Kind, err error) {
 	switch {
 	case isLeaseLost(err):
 		w.leasesLost.Add(1)
-		w.log.Debug("settlement came late: somebody else has the task", "task", d.ID, "name", d.Name)
+		w.log.Debug("settlement came late: somebody else has the task, or the store does not know it any more", "task", d.ID, "name", d.Name)
 	default:
 		w.log.Error("settlement was not written; the task runs again when its lease ends", "task", d.ID, "name", d.Name, "kind", int(k), "error", err)
 	}

@@ -32,6 +32,7 @@ type Worker struct {
 	revocations *revocations
 	declared    declared
 	settler     *settler
+	presence    presence // the heartbeat loop's
 	statuses    *adapters.Collector[stem.StatusWrite, struct{}]
 	renewing    sync.Mutex // one round of renewals at a time
 
