@@ -143,16 +143,7 @@ func (d *db) version(ctx context.Context) (string, error) {
 	}
 	info := readInfo(text)
 	version, mode := cmp.Or(info["redis_version"], "?"), cmp.Or(info["redis_mode"], "standalone")
-	err = tooOld(version)
-	if err == nil {
-		err = d.misnamed(mode)
-	}
-	if err == nil {
-		err = d.misplaced(info)
-	}
-	if err == nil {
-		err = d.client.Ping(ctx).Err() // which fails where INFO does not: while the server reads its data
-	}
+	err = cmp.Or(tooOld(version), d.misnamed(mode), d.misplaced(info), err)
 	return "Redis " + version + ", " + mode, err
 }
 
@@ -179,7 +170,7 @@ func (d *db) misplaced(info map[string]string) error {
 		stem.ErrReadOnly, net.JoinHostPort(info["master_host"], info["master_port"]))
 }
 
-// serverInfo is what any server there is says.
+// serverInfo is what any server there is says. err is nil if there is one that can be worked with.
 func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 	if _, cluster := d.client.(*redis.ClusterClient); cluster {
 		soon, cancel := context.WithTimeout(ctx, greetPatience)
@@ -187,13 +178,20 @@ func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 		ctx = soon
 	}
 	var mu sync.Mutex
+	ready := false
 	err = d.eachServer(ctx, func(ctx context.Context, c *redis.Client) error {
 		one, err := c.Info(ctx, "server", "replication").Result()
+		if err == nil {
+			err = c.Ping(ctx).Err() // which fails where INFO does not: while the server reads its data
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		text = cmp.Or(text, one)
+		text, ready = cmp.Or(text, one), ready || err == nil
 		return err
 	})
+	if ready {
+		err = nil
+	}
 	return text, err
 }
 
