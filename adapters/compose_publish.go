@@ -26,40 +26,44 @@ func (b *composedBroker) Publish(ctx context.Context, msgs ...stem.Message) ([]s
 	return out, nil
 }
 
-// raise gives messages epochs above those of past lives, and says for which of them that could not be found out; nil: for none. An id that
-// was generated and is published for the first time has no past life, so it does without.
+// unborn says that a message has no past life to ask for: its id was generated and is published for the first time.
+func unborn(m *stem.Message) bool { return m.GeneratedID && m.State.Epoch == 0 }
+
+// raise gives messages epochs above those of past lives, and says for which of them that could not be found out; nil: for none. Those that
+// are unborn do without.
 func (b *composedBroker) raise(ctx context.Context, msgs []stem.Message) (raised []stem.Message, missed []error) {
 	if !b.apart {
 		return msgs, nil
 	}
 	ids := make([]string, len(msgs))
-	var bound []int // those that can not do without
+	patient := len(msgs)
 	for i := range msgs {
-		if ids[i] = msgs[i].ID; !msgs[i].GeneratedID || msgs[i].State.Epoch > 0 {
-			bound = append(bound, i)
+		if ids[i] = msgs[i].ID; unborn(&msgs[i]) {
+			patient++ // also one that is alone does not wait for long
 		}
 	}
 	var floors map[string]stem.Epoch
-	look := func(ctx context.Context) (err error) {
+	err := together(ctx, patient, func(ctx context.Context) (err error) {
 		floors, err = b.floors(ctx, ids)
 		return err
-	}
-	free := len(msgs) - len(bound)
-	err := together(ctx, len(msgs)+free, look) // also one that is alone and free does not wait for long
+	})
 	if err == nil {
 		return above(floors, msgs), nil
 	}
-	found := make([]map[string]stem.Epoch, len(bound))
-	for n, err := range apart(ctx, len(bound), err, func(ctx context.Context, n int) (err error) {
-		found[n], err = b.floors(ctx, ids[bound[n]:bound[n]+1])
+	found := make([]map[string]stem.Epoch, len(msgs))
+	for i, err := range apart(ctx, len(msgs), err, func(ctx context.Context, i int) (err error) {
+		if !unborn(&msgs[i]) {
+			found[i], err = b.floors(ctx, ids[i:i+1])
+		}
 		return err
 	}) {
-		if err != nil && missed == nil {
+		if err == nil || unborn(&msgs[i]) {
+			continue
+		}
+		if missed == nil {
 			missed = make([]error, len(msgs))
 		}
-		if err != nil {
-			missed[bound[n]] = fmt.Errorf("publish: %w", unreachable(err))
-		}
+		missed[i] = fmt.Errorf("publish: %w", unreachable(err))
 	}
 	floors = map[string]stem.Epoch{}
 	for _, one := range found {

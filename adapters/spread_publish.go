@@ -32,7 +32,7 @@ func (p *post) miss(err error) {
 }
 
 // plain says that nothing has to be taken for the message: it needs its lane and nothing else.
-func (p *post) plain() bool { return p.GeneratedID && p.State.Epoch == 0 && p.Unique.Key == "" }
+func (p *post) plain() bool { return unborn(p.Message) && p.Unique.Key == "" }
 
 // Publish implements stem.Broker. A message that meets an entry whose task is just being published by somebody else waits until that
 // is so, or until it is clear that nobody does. What can not be taken for a batch is taken for its members apart.

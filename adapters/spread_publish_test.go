@@ -198,11 +198,15 @@ func again(m stem.Message) stem.Message {
 
 func TestWhatNobodyKnowsYetIsPublishedWhileItsResultCanNotBeReached(t *testing.T) {
 	a := newArchipelago(t)
-	s, w := a.missing("result:a", "result:b")
+	s, w := a.missing("result:a", "result:b", "result:e")
 	w.down = true
 	out, err := s.Broker.Publish(t.Context(), a.generated("q", "a", ""), a.in("q", "b", ""), a.in("q", "c", ""))
 	if err != nil || out[0].State != stem.Accepted || out[1].State != stem.Unconfirmed || out[2].State != stem.Accepted {
 		t.Fatalf("publishing gave %+v, %v", out, err)
+	}
+	out, err = s.Broker.Publish(t.Context(), a.in("q", "d", ""), a.generated("q", "e", ""))
+	if err != nil || out[0].State != stem.Accepted || out[1].State != stem.Accepted {
+		t.Fatalf("publishing beside one whose result can not be reached gave %+v, %v", out, err)
 	}
 }
 
