@@ -73,8 +73,12 @@ func parse(rawURL string) (*target, error) {
 		user, hosts = authority[:i+1], authority[i+1:]
 	}
 	u, err := url.Parse(scheme + "://" + user + "host" + rest)
-	if err != nil || cutInPassword(scheme, user, hosts, u) {
+	if err != nil {
 		return nil, errUnreadable // err may show it
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil || cutInPassword(scheme, user, hosts, u, values) {
+		return nil, errUnreadable
 	}
 	t := &target{options: redis.UniversalOptions{
 		Username: u.User.Username(), DialTimeout: dialTimeout, DialerRetries: dials, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
@@ -108,7 +112,7 @@ func parse(rawURL string) (*target, error) {
 	}
 	shown := u.Query()
 	t.spread = true
-	if err := t.parameters(u.Query(), shown); err != nil {
+	if err := t.parameters(values, shown); err != nil {
 		return nil, err
 	}
 	if len(t.options.Addrs) > 1 && !t.cluster && t.options.MasterName == "" {
@@ -132,15 +136,15 @@ func parse(rawURL string) (*target, error) {
 }
 
 // cutInPassword says whether the password has a character that ends it: then what follows it, up to the @, is found elsewhere.
-func cutInPassword(scheme, user, hosts string, u *url.URL) bool {
+func cutInPassword(scheme, user, hosts string, u *url.URL, values url.Values) bool {
 	if u.Fragment != "" || scheme == "redis+unix" && hosts != "" {
 		return true
 	}
 	if scheme != "redis+unix" && strings.Contains(u.Path, "@") || user == "" && strings.Contains(u.RawQuery, "@") {
 		return true
 	}
-	for key := range u.Query() {
-		if strings.Contains(key, "@") {
+	for key, all := range values {
+		if key != "sentinel_user" && key != "sentinel_password" && strings.Contains(key+strings.Join(all, ""), "@") {
 			return true
 		}
 	}

@@ -46,7 +46,8 @@ func TestAURLThatCanNotWorkIsRefusedWithoutItsPassword(t *testing.T) {
 		"redis://u:secret@h/1?cluster=true", "redis://u:se%zzcret@h", "redis://u:secret@h?cluster=perhaps",
 		"redis://u:secret@h?cluster=true&spread=much", "redis://u:secret@h?spread=off", "redis://u:secret@h?pool=0", "redis://u:secret@h?db=-1",
 		"redis://u:p/secret@h/0", "redis://u:1/secret@h/0", "redis://u:p?secret@h/0", "redis://u:p?secret=a@h/0", "redis://u:p#secret@h/0",
-		"redis://u:p@q/secret@h/0", "redis://u:p@q?secret@h/0", "redis+unix://u:p/secret@/run/redis.sock",
+		"redis://u:p@q/secret@h/0", "redis://u:p@q?secret@h/0", "redis://u:p@q?secret=a@h/0",
+		"redis://u:p@q?pool=secret@h/0", "redis://u:p@q?secret=1;2@h/0", "redis://u:p@q?sentinel_user=1&secret=2@h/0", "redis://u:p@q?sentinel_secret@h=1", "redis+unix://u:p/secret@/run/redis.sock",
 	} {
 		_, err := parse(raw)
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "%zz") {
