@@ -74,7 +74,7 @@ type spreadBroker struct {
 
 	mu     sync.Mutex
 	lanes  map[string]*lane
-	listed map[string]time.Time // when lanes are to be put into the directory again
+	listed map[string]time.Time // the lanes that this process works on, and when they are to be put into the directory again
 	closed bool
 }
 
@@ -151,15 +151,24 @@ func (b *spreadBroker) list(ctx context.Context, names []string) error {
 	return err
 }
 
-// enlist puts the lanes that are open into the directory, should those who published there not have been able to.
+// worksOn notes a lane that is claimed from: it may hold what those who published it could not list.
+func (b *spreadBroker) worksOn(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.listed[name]; !known {
+		b.listed[name] = time.Time{}
+	}
+}
+
+// enlist puts the lanes that this process works on into the directory, should those who published there not have been able to.
 func (b *spreadBroker) enlist(ctx context.Context) (more bool, err error) {
 	b.mu.Lock()
-	names := slices.Sorted(maps.Keys(b.lanes))
+	names := slices.Sorted(maps.Keys(b.listed))
 	b.mu.Unlock()
 	return false, b.list(ctx, names)
 }
 
-// all are the lanes in the directory and those that are open, by name; all there can be when the directory does not say.
+// all are the lanes in the directory and those that this process works on, by name; all there can be when the directory does not say.
 func (b *spreadBroker) all(ctx context.Context) ([]*lane, error) {
 	soon, cancel := ctx, func() {}
 	if b.Lanes != nil { // it can do without the directory
@@ -174,7 +183,7 @@ func (b *spreadBroker) all(ctx context.Context) ([]*lane, error) {
 		return nil, err
 	}
 	b.mu.Lock()
-	names = slices.AppendSeq(names, maps.Keys(b.lanes))
+	names = slices.AppendSeq(names, maps.Keys(b.listed))
 	b.mu.Unlock()
 	slices.Sort(names)
 	var out []*lane

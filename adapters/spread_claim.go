@@ -34,6 +34,7 @@ func (b *spreadBroker) plan(queues []stem.QueueLimit) (*plan, error) {
 		}
 		i, known := at[name]
 		if !known {
+			b.worksOn(name)
 			i = len(p.asks)
 			at[name], p.asks = i, append(p.asks, Ask{Lane: l.Lane})
 		}

@@ -16,6 +16,7 @@ type archipelago struct {
 	*farm
 	lanes           map[string]stem.Store
 	directory, rest stem.Store
+	every           []string // lanes that there can be; nil: nobody knows
 }
 
 func newArchipelago(t *testing.T) *archipelago {

@@ -125,6 +125,7 @@ func (l awayLane) DeadLetters(ctx context.Context, q stem.DeadLetterQuery) (stem
 func (a *archipelago) missing(names ...string) (stem.Store, *away) {
 	w := &away{names: names}
 	return adapters.Spread(adapters.Spreading{
+		Lanes: a.every,
 		Lane: func(name string) stem.Store {
 			l, ok := a.lanes[name]
 			if !ok {
@@ -265,6 +266,32 @@ func TestALaneThatCanNotBeListedNowIsListedByWhoWorksOnIt(t *testing.T) {
 	}
 	if got := listed(); !slices.Equal(got, []string{"q"}) {
 		t.Errorf("listed is %v", got)
+	}
+}
+
+func TestLanesThatAreOnlyAskedWhileTheDirectoryIsAwayAreNotListed(t *testing.T) {
+	a := newArchipelago(t)
+	a.every = []string{"q", "r", "unused"}
+	a.publish(a.as(&process{}), a.generated("r", "a", ""))
+	s, w := a.missing("list:lane")
+	a.claim(s, "q")
+	w.down = true
+	if counts, err := s.Broker.(stem.Inspector).Queues(t.Context()); err != nil || len(counts) != 1 || counts[0].Queue != "r" {
+		t.Errorf("without the directory the counts are %v, %v", counts, err)
+	}
+	w.down = false
+	a.maintain(s)
+	part := "lanes"
+	page, err := a.directory.Records.List(t.Context(), stem.RecordQuery{Kind: "lane", Part: &part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, r := range page.Items {
+		listed = append(listed, r.ID)
+	}
+	if slices.Sort(listed); !slices.Equal(listed, []string{"q", "r"}) {
+		t.Errorf("listed is %v", listed)
 	}
 }
 
