@@ -78,7 +78,7 @@ func (c *Client) try(ctx context.Context, m Message) (Published, error) {
 	if err == nil && p.State == Unconfirmed {
 		err = p.Err
 	}
-	return p, err
+	return own(m, p), err
 }
 
 func (c *Client) insist(ctx context.Context, m Message, retry *RetryPolicy) (p Published, err error) {
@@ -87,7 +87,7 @@ func (c *Client) insist(ctx context.Context, m Message, retry *RetryPolicy) (p P
 		m = again(m)
 		return err
 	})
-	return own(m, p), err
+	return p, err
 }
 
 // again is a message that may have been accepted already, and may have moved since.
@@ -96,8 +96,8 @@ func again(m Message) Message {
 	return m
 }
 
-// own is what became of a message that was published until that was known. A generated id is nobody else's: where it is known already, an
-// earlier try was accepted and its answer did not come.
+// own is what became of a message. A generated id is nobody else's: where it is known already, an earlier try was accepted, ours or the
+// store's own, and its answer did not come.
 func own(m Message, p Published) Published {
 	if p.State == Duplicate && m.GeneratedID && p.ID == m.ID {
 		p.State = Accepted

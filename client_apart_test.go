@@ -154,6 +154,28 @@ func TestOnlyWhatWasNotConfirmedIsPublishedAgainAndCountsOnce(t *testing.T) {
 	}
 }
 
+// insistent is a broker that tries each publish twice, as one does whose connection was cut before the answer.
+type insistent struct{ stem.Broker }
+
+func (i insistent) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
+	if _, err := i.Broker.Publish(ctx, msgs...); err != nil {
+		return nil, err
+	}
+	return i.Broker.Publish(ctx, msgs...)
+}
+
+func TestATaskIsNoDuplicateOfItselfThoughItsStoreTriedTwice(t *testing.T) {
+	store := open(t)
+	store.Broker = insistent{store.Broker}
+	client := stem.NewClient(store)
+	if h, err := client.Enqueue(t.Context(), "t", nil); err != nil || h.Duplicate() {
+		t.Errorf("alone it gave %v, %v", h, err)
+	}
+	if results, err := client.EnqueueMany(t.Context(), call("q")); err != nil || results[0].Duplicate {
+		t.Errorf("in a batch it gave %+v, %v", results, err)
+	}
+}
+
 func TestWhatIsNeverConfirmedIsTheCallersAfterTheRetriesAndTheRestIsEnqueued(t *testing.T) {
 	client, _ := partedClient(t, &parted{fails: -1})
 	again := stem.PublishRetry(stem.RetryPolicy{})
