@@ -3,6 +3,7 @@ package testserver
 import (
 	"bytes"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -17,6 +18,7 @@ type Proxy struct {
 	conns    map[net.Conn]struct{}
 	requests meter
 	replies  meter
+	asked    []byte // since the last Heal, up to 64 KiB
 	from, to []byte // in replies
 	closed   bool
 	done     sync.WaitGroup
@@ -65,6 +67,47 @@ func (p *Proxy) Passed() (requests, replies int) {
 	return p.requests.passed, p.replies.passed
 }
 
+// Asked is where in them each request ends that went through since the last Heal, up to 64 KiB.
+func (p *Proxy) Asked() (ends []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for end := requestSize(p.asked); end > 0; {
+		ends = append(ends, end)
+		n := requestSize(p.asked[end:])
+		if n == 0 {
+			break
+		}
+		end += n
+	}
+	return ends
+}
+
+// requestSize is how many bytes the request has that b begins with, an array of strings; 0: it is not whole.
+func requestSize(b []byte) int {
+	rest := b
+	head := func(kind byte) (n int, ok bool) {
+		line, after, found := bytes.Cut(rest, []byte("\r\n"))
+		if !found || len(line) < 2 || line[0] != kind {
+			return 0, false
+		}
+		n, err := strconv.Atoi(string(line[1:]))
+		rest = after
+		return n, err == nil
+	}
+	n, ok := head('*')
+	for ; ok && n > 0; n-- {
+		var size int
+		if size, ok = head('$'); !ok || len(rest) < size+2 {
+			return 0
+		}
+		rest = rest[size+2:]
+	}
+	if !ok {
+		return 0
+	}
+	return len(b) - len(rest)
+}
+
 // Cut says whether the break that was asked for has happened.
 func (p *Proxy) Cut() bool {
 	p.mu.Lock()
@@ -84,7 +127,7 @@ func (p *Proxy) Drop() {
 func (p *Proxy) arm(request, reply int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests, p.replies = meter{cut: request}, meter{cut: reply}
+	p.requests, p.replies, p.asked = meter{cut: request}, meter{cut: reply}, nil
 }
 
 func (p *Proxy) accept() {
@@ -135,7 +178,7 @@ func (p *Proxy) pass(from, to net.Conn, m *meter) {
 		if n == 0 && err != nil {
 			return
 		}
-		n, cut := p.count(n, m)
+		n, cut := p.count(buf[:n], m)
 		p.disguise(buf[:n], m)
 		if _, err := to.Write(buf[:n]); err != nil || cut {
 			return
@@ -155,10 +198,14 @@ func (p *Proxy) disguise(b []byte, m *meter) {
 	}
 }
 
-// count is how many of n bytes may pass, and whether the connection breaks after them.
-func (p *Proxy) count(n int, m *meter) (int, bool) {
+// count is how many of these bytes may pass, and whether the connection breaks after them.
+func (p *Proxy) count(b []byte, m *meter) (int, bool) {
+	n := len(b)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m == &p.requests && len(p.asked)+n <= 64<<10 {
+		p.asked = append(p.asked, b...)
+	}
 	if m.cut >= 0 && m.passed+n > m.cut {
 		n = m.cut - m.passed
 		m.passed, m.cut = m.cut, -1

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/stemd/stem/internal/testserver"
@@ -81,5 +82,19 @@ func TestAProxyCutsAtExactlyTheByteItWasTold(t *testing.T) {
 		if requests, replies := p.Passed(); fmt.Sprint(requests, replies) != "6 6" {
 			t.Errorf("%d and %d bytes passed", requests, replies)
 		}
+	}
+}
+
+func TestAProxySaysWhereTheRequestsEnd(t *testing.T) {
+	addr, _ := echo(t)
+	p := testserver.NewProxy(t, addr)
+	const ping, get = "*1\r\n$4\r\nPING\r\n", "*2\r\n$3\r\nGET\r\n$2\r\n\r\n\r\n"
+	ask(t, p.Addr, ping+get+"*1\r\n$4\r\nPI\n")
+	if got, want := p.Asked(), []int{len(ping), len(ping + get)}; !slices.Equal(got, want) {
+		t.Errorf("requests end at %v, want %v", got, want)
+	}
+	p.Heal()
+	if got := p.Asked(); got != nil {
+		t.Errorf("after healing they end at %v", got)
 	}
 }
