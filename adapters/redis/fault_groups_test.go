@@ -70,6 +70,7 @@ func TestATallyCutAnywhereCountsOnceAndTheCallbackIsPublishedOnce(t *testing.T) 
 		}
 		return f.store.Results.Fired(t.Context(), "group-of-"+id)
 	}
+	f.repeats = true
 	f.everywhere(func(id string) {
 		f.must(f.calm.Results.OpenGroups(t.Context(), team(f, id, id, id+".b")))
 		_, err := f.calm.Results.Tally(t.Context(), stem.Tally{Group: "group-of-" + id, TaskID: id + ".b", Epoch: 1, State: stem.Succeeded})
@@ -90,6 +91,7 @@ func TestASettlementThatCompletesAGroupAndIsCutAnywhereFiresOnce(t *testing.T) {
 		s.Tally = &stem.Tally{Group: "group-of-" + id, State: stem.Succeeded}
 		return f.settle(f.store, s)
 	}
+	f.repeats = true
 	f.everywhere(func(id string) {
 		f.must(f.calm.Results.OpenGroups(t.Context(), team(f, id, id)))
 		f.must(f.publish(f.calm, id))

@@ -74,9 +74,10 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 	requests, replies := f.proxy.Passed()
 	ends := f.proxy.Asked()
 	after(id, false)
-	if requests < 50 || replies < 1 || len(ends) == 0 {
+	if requests < 40 || replies < 1 || len(ends) == 0 {
 		f.Fatalf("%d and %d bytes passed: the call does not go through the proxy", requests, replies)
 	}
+	f.Logf("%d bytes of %d requests, and %d of replies", requests, len(ends), replies)
 	id = ""
 	for cut := range requests + replies {
 		used := id != ""
@@ -85,8 +86,8 @@ func (f *faults) everywhere(before func(id string), act func(id string) error, a
 			before(id)
 		}
 		reached, err := f.cut(cut, requests, act, id)
-		if used && err == nil && !reached { // what was done before a cut leaves less to do
-			after(id, false)
+		if used && !reached { // what was done before a cut leaves less to do
+			after(id, err != nil)
 			id = f.next()
 			before(id)
 			reached, err = f.cut(cut, requests, act, id)

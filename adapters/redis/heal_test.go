@@ -182,6 +182,32 @@ func TestWorkGoesOnAfterEverythingWasFlushed(t *testing.T) {
 	}
 }
 
+// Scripts are forgotten each time after some tasks, while several call many of them at once.
+func TestWorkGoesOnWhileScriptsAreFlushedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	single, cluster := testserver.NewRedis(t), testserver.NewCluster(t)
+	for url, servers := range map[string][]*testserver.Redis{single.URL(): {single}, cluster.URL(): cluster.Nodes} {
+		t.Run(fmt.Sprintf("of %d", len(servers)), func(t *testing.T) {
+			f := newCrowd(t, url, 3, 5)
+			for range 20 {
+				for _, server := range servers {
+					if err := server.Client.ScriptFlush(t.Context()).Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				f.flows(10)
+			}
+			f.note(func() {
+				if f.failures > 0 {
+					t.Errorf("%d calls failed: scripts come back by themselves", f.failures)
+				}
+			})
+			f.complete()
+			f.once()
+		})
+	}
+}
+
 func TestAClaimThatWasFlushedIsALostLease(t *testing.T) {
 	server := testserver.NewRedis(t)
 	store := open(t, server.URL())
