@@ -209,3 +209,56 @@ func TestAStoreOfWhichNoPartAnswersIsAskedLessAndLessOften(t *testing.T) {
 		r.stop(d, Warm)
 	})
 }
+
+// counted is a parted broker whose queues can be counted.
+type counted struct {
+	*parted
+	stem.Inspector
+}
+
+func (c counted) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
+	counts, err := c.Inspector.Queues(ctx)
+	if c.down.Load() {
+		err = c.unreachable()
+	}
+	return slices.DeleteFunc(counts, func(q stem.QueueCounts) bool { return c.far(q.Queue) }), err
+}
+
+// scaling is a runner that is told its backlog.
+type scaling struct {
+	*runner
+	depth atomic.Int64
+}
+
+func (s *scaling) Scales() bool      { return true }
+func (s *scaling) Backlog(depth int) { s.depth.Store(int64(depth)) }
+
+func TestAPoolGrowsByWhatWaitsInThePartsOfTheStoreThatAnswer(t *testing.T) {
+	virtually(t, func(r *rig) {
+		broker := &parted{Broker: r.store.Broker, queue: "far"}
+		r.store.Broker = counted{broker, r.store.Broker.(stem.Inspector)}
+		busy, idle := &scaling{runner: newRunner("job")}, &scaling{runner: newRunner("other")}
+		busy.slots = 0
+		pool := func(s *scaling, name string, queues map[string]int) Pool {
+			p := s.pool(name, func(p *Pool) { p.Queues = queues })
+			own := p.New
+			p.New = func(sink plugin.Sink) Runner { own(sink); return s }
+			return p
+		}
+		d := r.start([]Pool{pool(busy, "busy", map[string]int{"near": 1, "far": 1}), pool(idle, "idle", map[string]int{"none": 1})})
+		r.put("a", "job", stem.Queue("near"))
+		r.put("b", "job", stem.Queue("far"))
+		for _, step := range []struct {
+			down       bool
+			busy, idle int64
+		}{{false, 2, 0}, {true, 1, -1}} {
+			broker.down.Store(step.down)
+			r.pass(10 * time.Second)
+			if busy.depth.Load() != step.busy || idle.depth.Load() != step.idle {
+				t.Errorf("a part is away: %t, and the pools are told %d and %d", step.down, busy.depth.Load(), idle.depth.Load())
+			}
+		}
+		broker.down.Store(false)
+		r.stop(d, Warm)
+	})
+}

@@ -33,7 +33,7 @@ func (w *Worker) backlogLoop(ctx context.Context) {
 			for _, queue := range queues {
 				depth += ready[queue]
 			}
-			if err != nil { // the outage is told by claims
+			if err != nil && depth == 0 { // the outage is told by claims; where only a part is away the others count
 				depth = -1
 			}
 			s.Backlog(depth)
