@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +27,7 @@ type parting struct {
 
 func newParting(t *testing.T) *parting {
 	t.Helper()
-	c := testserver.NewCluster(t, "cluster-require-full-coverage no")
+	c := testserver.NewCluster(t, append(testserver.SlowToRead(), "cluster-require-full-coverage no")...)
 	p := &parting{Cluster: c, namespace: stem.NewID(), node: c.Nodes[0]}
 	p.store = open(t, c.URL(), stem.Namespace(p.namespace))
 	for i := 0; len(p.near) < 2 || len(p.far) < 1; i++ {
@@ -55,37 +56,53 @@ func (p *parting) tagged(t *testing.T, prefix string) bool {
 	return node == p.node
 }
 
-// leave has the node go away: it stands still, taking connections and saying nothing, or it is dead. back has it come again.
-func (p *parting) leave(t *testing.T, silent bool) (back func()) {
+// Ways in which the node goes away.
+const (
+	silent   = "silent"   // it stands still, taking connections and saying nothing
+	dead     = "dead"     // nobody listens there
+	starting = "starting" // it is there again and still reads its data
+)
+
+// waysToLeave are the ways of a node that does not come back by itself, and whether it is silent.
+var waysToLeave = map[string]bool{silent: true, dead: false}
+
+// leave has the node go away. back has it come again.
+func (p *parting) leave(t *testing.T, way string) (back func()) {
 	t.Helper()
-	begone, come := p.node.Kill, func() error { return p.node.Start(t.Context()) }
-	if silent {
-		begone, come = p.node.Pause, p.node.Resume
-	}
-	if err := begone(); err != nil {
-		t.Fatal(err)
-	}
-	if silent {
-		t.Cleanup(func() { _ = come() })
-	}
-	return func() {
-		if err := come(); err != nil {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	switch way {
+	case silent:
+		must(p.node.Pause())
+		t.Cleanup(func() { _ = p.node.Resume() })
+		return func() { must(p.node.Resume()) }
+	case starting:
+		tag := "{burden-0"
+		for i := 1; !p.tagged(t, tag); i++ {
+			tag = fmt.Sprintf("{burden-%d", i)
+		}
+		must(p.node.Burden(t.Context(), tag+"}"))
+		must(p.node.Kill())
+		must(p.node.Launch())
+		until(t, "the node reads its data", func() bool { return strings.HasPrefix(p.node.Answer(), "-LOADING") })
+		return nil
+	}
+	must(p.node.Kill())
+	return func() { must(p.node.Start(t.Context())) }
 }
-
-// waysToLeave are how a node goes away.
-var waysToLeave = map[string]bool{"silent": true, "dead": false}
 
 // What is on other nodes is accepted, what is on the one that is away is not confirmed, and nothing is there twice afterwards.
 func TestProducersEnqueueBesideANodeOfAClusterThatIsAway(t *testing.T) {
-	for name, silent := range waysToLeave {
-		t.Run(name, func(t *testing.T) {
+	for way := range waysToLeave {
+		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			p := newParting(t)
 			client := stem.NewClient(p.store)
-			back := p.leave(t, silent)
+			back := p.leave(t, way)
 			const producers, each = 8, 30
 			var all sync.WaitGroup
 			var slowest atomic.Int64
@@ -141,8 +158,8 @@ func TestProducersEnqueueBesideANodeOfAClusterThatIsAway(t *testing.T) {
 
 // A program that starts finds its namespace also when the node is away where it is noted how the namespace lies.
 func TestAProgramStartsBesideANodeOfAClusterThatIsAway(t *testing.T) {
-	for name, silent := range waysToLeave {
-		t.Run(name, func(t *testing.T) {
+	for _, way := range []string{silent, dead, starting} {
+		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			p := newParting(t)
 			far, near := stem.NewID(), stem.NewID()
@@ -159,7 +176,7 @@ func TestAProgramStartsBesideANodeOfAClusterThatIsAway(t *testing.T) {
 					queues[namespace] = fmt.Sprintf("queue-%d", i)
 				}
 			}
-			p.leave(t, silent)
+			p.leave(t, way)
 			for namespace, queue := range queues {
 				for range 2 { // whatever node is asked first
 					begun := time.Now()
@@ -178,8 +195,8 @@ func TestAProgramStartsBesideANodeOfAClusterThatIsAway(t *testing.T) {
 }
 
 func TestListsShowWhatIsOnTheOtherNodesOfACluster(t *testing.T) {
-	for name, silent := range waysToLeave {
-		t.Run(name, func(t *testing.T) {
+	for _, way := range []string{silent, dead, starting} {
+		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			p := newParting(t)
 			ended := map[bool]int{} // by whether the result lies on the node
@@ -194,7 +211,7 @@ func TestListsShowWhatIsOnTheOtherNodesOfACluster(t *testing.T) {
 				}
 				ended[p.lies(t, redis.ShardTag(w.Status.ID))]++
 			}
-			p.leave(t, silent)
+			p.leave(t, way)
 			counts, err := p.store.Broker.(stem.Inspector).Queues(t.Context())
 			if len(counts) != 1 || counts[0].Queue != p.near[0] || counts[0].Ready != 20 || !errors.Is(err, stem.ErrUnreachable) {
 				t.Errorf("the counts are %v, %v", counts, err)

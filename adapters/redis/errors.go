@@ -31,6 +31,9 @@ func (d *db) explain(err error) error {
 		return stem.ErrClosed
 	}
 	msg := err.Error()
+	if d.apart && isAway(err) {
+		err = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
+	}
 	for _, known := range advices {
 		if !strings.HasPrefix(msg, known.prefix) {
 			continue
@@ -39,9 +42,6 @@ func (d *db) explain(err error) error {
 			return fmt.Errorf("%s: %w: %s: %w", d.info, known.kind, known.advice, err)
 		}
 		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
-	}
-	if d.apart && isAway(err) {
-		err = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
 	}
 	if advice := adviseNet(err); strings.HasSuffix(advice, "?") {
 		return fmt.Errorf("%s: %s %w", d.info, advice, err)

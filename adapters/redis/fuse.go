@@ -109,8 +109,11 @@ func (f *fuse) guard(ctx context.Context, call func() error) error {
 	return err
 }
 
-// isAway says that a node does not answer, as far as the error of a call to it can tell.
-func isAway(err error) bool { return errors.Is(err, errSilent) || isTimeout(err) || isDead(err) }
+// isAway says that a node does not answer, or is not yet or no more able to, as far as the error of a call to it can tell.
+func isAway(err error) bool {
+	return errors.Is(err, errSilent) || isTimeout(err) || isDead(err) ||
+		redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN") || redis.HasErrorPrefix(err, "MASTERDOWN")
+}
 
 // isDead says that nobody listens at the node's address.
 func isDead(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -252,7 +252,7 @@ func TestWorkGoesOnAfterARestartThatTookItsTime(t *testing.T) {
 func TestAStoreIsNotOpenedBeforeItsServerHasReadItsData(t *testing.T) {
 	t.Parallel()
 	server := testserver.NewRedis(t, testserver.SlowToRead()...)
-	if err := server.Burden(t.Context()); err != nil {
+	if err := server.Burden(t.Context(), "burden:"); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Kill(); err != nil {

@@ -80,7 +80,7 @@ func TestADaemonThatStartsWithItsRedisWaitsUntilThatHasReadItsData(t *testing.T)
 	server := testserver.NewRedis(t, testserver.SlowToRead()...)
 	r := newRigOn(t, server.URL())
 	h := r.enqueue("chaos.noop", `{}`)
-	if err := server.Burden(t.Context()); err != nil {
+	if err := server.Burden(t.Context(), "burden:"); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Kill(); err != nil {

@@ -166,11 +166,11 @@ func (r *Redis) Answer() (answer string) {
 // commands.
 func SlowToRead() []string { return []string{"appendfsync always", "key-load-delay 200"} }
 
-// Burden writes 20,000 keys beside those of tests.
-func (r *Redis) Burden(ctx context.Context) error {
+// Burden writes 20,000 keys beside those of tests, which begin so.
+func (r *Redis) Burden(ctx context.Context, prefix string) error {
 	_, err := r.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range 20_000 {
-			p.Set(ctx, "burden:"+strconv.Itoa(i), "", 0)
+			p.Set(ctx, prefix+strconv.Itoa(i), "", 0)
 		}
 		return nil
 	})
