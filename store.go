@@ -20,7 +20,7 @@ type Store struct {
 	CloseFunc func() error
 }
 
-// Examine is what an operator should know of the store now. It asks the servers; with an error nothing is known.
+// Examine is what an operator should know of the store now. It asks the servers; with an error it is what those say that answer.
 func (s Store) Examine(ctx context.Context) ([]string, error) {
 	if s.ExamineFunc == nil {
 		return s.Info.Warnings, nil

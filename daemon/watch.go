@@ -35,7 +35,8 @@ func newWatch(store stem.Store, log hclog.Logger) *watch {
 	return w
 }
 
-// run looks until ctx ends. A store that does not answer is told of by those who work with it, and what was known stays.
+// run looks until ctx ends. A store that does not answer is told of by those who work with it. What was known then stays, and what the
+// others of its servers say is told.
 func (w *watch) run(ctx context.Context) {
 	if w.store.ExamineFunc == nil {
 		return
@@ -51,9 +52,10 @@ func (w *watch) run(ctx context.Context) {
 		looking, stop := context.WithTimeout(ctx, watchPatience)
 		found, err := w.store.Examine(looking)
 		stop()
-		if err == nil {
-			w.tell(found)
+		if err != nil {
+			found = slices.Concat(found, slices.DeleteFunc(slices.Clone(w.current()), func(s string) bool { return told(found, s) }))
 		}
+		w.tell(found)
 	}
 }
 

@@ -40,7 +40,9 @@ func TestWhatIsWrongWithTheStoreIsToldWhenItBeginsAndWhenItIsCured(t *testing.T)
 			{look{[]string{"no file", "91 % full"}, nil}, []string{"[WARN]  store: 91 % full"}},
 			{look{[]string{"92 % full"}, nil}, []string{"[INFO]  store: no longer: no file"}},
 			{look{nil, errors.New("connection refused")}, nil},
-			{look{[]string{"100 % full"}, nil}, nil},
+			{look{[]string{"100 % full", "a failing disk"}, errors.New("one of them does not answer")}, []string{"[WARN]  store: a failing disk"}},
+			{look{[]string{"a failing disk"}, errors.New("the other one does not answer")}, nil},
+			{look{[]string{"100 % full"}, nil}, []string{"[INFO]  store: no longer: a failing disk"}},
 			{look{nil, nil}, []string{"[INFO]  store: no longer: 100 % full"}},
 		} {
 			synctest.Wait()
