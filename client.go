@@ -12,8 +12,12 @@ import (
 	"github.com/stemd/stem/internal/collect"
 )
 
-// publishBatch is the most messages in one round trip.
-const publishBatch = 500
+const (
+	// publishBatch is the most messages in one round trip.
+	publishBatch = 500
+	// publishAbreast is how many round trips concurrent calls of Enqueue share at a time: while the store is at work on one, the next is made.
+	publishAbreast = 2
+)
 
 // Client enqueues tasks and looks up what became of them. It is safe for concurrent use and owns nothing: close the store when
 // done with it.
@@ -28,7 +32,7 @@ type Client struct {
 // NewClient makes a client of a store.
 func NewClient(store Store, opts ...ClientOption) *Client {
 	c := &Client{store: store, producer: producerName()}
-	c.publish = collect.NewCollector(publishBatch, func(ctx context.Context, msgs []Message) ([]Published, error) {
+	c.publish = collect.NewCollector(publishBatch, publishAbreast, func(ctx context.Context, msgs []Message) ([]Published, error) {
 		return store.Broker.Publish(ctx, msgs...)
 	})
 	for _, opt := range opts {

@@ -11,16 +11,17 @@ import (
 var errPanicked = errors.New("the call that this was part of panicked")
 
 // Collector turns many small calls into few large ones without adding latency: the first item goes at once, the rest gather
-// while one call is in flight and go together when it returns. There is no timer. It is safe for concurrent use.
+// while calls are in flight and go together when one returns. There is no timer. It is safe for concurrent use.
 type Collector[T, R any] struct {
-	limit int
-	do    func(context.Context, []T) ([]R, error)
+	limit, abreast int
+	do             func(context.Context, []T) ([]R, error)
 
 	mu      sync.Mutex
 	waiting []pending[T, R]
-	busy    bool
-	crowd   bool      // the last call had more than one item: where it did, others are about to add
-	idle    sync.Cond // signalled when busy becomes false
+	calls   int       // in flight
+	aloft   int       // items of these
+	crowd   int       // how many items there were lately, waiting and in flight: as many are about to come again
+	idle    sync.Cond // signalled when calls becomes 0
 }
 
 type pending[T, R any] struct {
@@ -29,9 +30,10 @@ type pending[T, R any] struct {
 }
 
 // NewCollector makes a collector whose do gets up to limit items (≥ 1) and returns one result per item, or an error for all.
-// do is never called concurrently with itself. Its context is that of the caller whose item goes alone, else one that does not end.
-func NewCollector[T, R any](limit int, do func(context.Context, []T) ([]R, error)) *Collector[T, R] {
-	c := &Collector[T, R]{limit: max(limit, 1), do: do}
+// Up to abreast calls (≥ 1) are in flight at the same time, each with its share of the items, so that one is made while another is on its
+// way; with 1 do is never called concurrently with itself. Its context is that of the caller whose item goes alone, else one that does not end.
+func NewCollector[T, R any](limit, abreast int, do func(context.Context, []T) ([]R, error)) *Collector[T, R] {
+	c := &Collector[T, R]{limit: max(limit, 1), abreast: max(abreast, 1), do: do}
 	c.idle.L = &c.mu
 	return c
 }
@@ -39,22 +41,18 @@ func NewCollector[T, R any](limit int, do func(context.Context, []T) ([]R, error
 // Add hands an item over and returns; done is called with its result from the collector's goroutine and must not block.
 func (c *Collector[T, R]) Add(item T, done func(R, error)) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.waiting = append(c.waiting, pending[T, R]{item, done})
-	start := !c.busy
-	c.busy = true
-	c.mu.Unlock()
-	if start {
-		go c.flush()
-	}
+	c.start()
 }
 
 // Do adds an item and waits for its result, or for ctx; what was handed over is done either way. An item that goes at once goes in the
 // caller's goroutine: nobody has to be woken for it, but then ctx ends the waiting no sooner than do heeds it.
 func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
 	c.mu.Lock()
-	if !c.busy {
-		c.busy = true
-		crowd := c.crowd
+	if c.due(1) {
+		c.calls++
+		crowd := c.crowd > 1
 		c.mu.Unlock()
 		return c.lead(ctx, item, crowd)
 	}
@@ -79,21 +77,18 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	defer func() { // also when do panics: the caller may recover
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.waiting) > 0 {
-			go c.flush()
-			return
-		}
-		c.busy = false
-		c.idle.Broadcast()
+		c.calls--
+		c.start()
 	}()
 	if crowd {
 		runtime.Gosched() // who is about to add has the chance; it wakes a thread, so who is alone does without
 	}
+	own := pending[T, R]{item: item}
 	c.mu.Lock()
-	others := c.take(c.limit - 1)
-	c.crowd = len(others) > 0
+	others := c.take(own)[1:]
 	c.mu.Unlock()
 	if len(others) == 0 {
+		defer c.landed(1)
 		results, err := c.do(ctx, []T{item})
 		if err != nil {
 			var zero R
@@ -103,8 +98,8 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	}
 	var mine R
 	var failed error
-	own := pending[T, R]{item, func(r R, err error) { mine, failed = r, err }}
-	c.call(context.Background(), append([]pending[T, R]{own}, others...))
+	own.done = func(r R, err error) { mine, failed = r, err }
+	c.call(append([]pending[T, R]{own}, others...))
 	return mine, failed
 }
 
@@ -112,38 +107,75 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 func (c *Collector[T, R]) Wait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.busy {
+	for c.calls > 0 {
 		c.idle.Wait()
 	}
 }
 
+// due says whether another call is to go with these more items and those that wait: at once where none is in flight, and else when its share
+// has gathered. c.mu is held.
+func (c *Collector[T, R]) due(more int) bool {
+	n := len(c.waiting) + more
+	return n > 0 && (c.calls == 0 || c.calls < c.abreast && n >= c.crowd/c.abreast)
+}
+
+// start has a goroutine make another call if it is due; c.mu is held.
+func (c *Collector[T, R]) start() {
+	switch {
+	case c.due(0):
+		c.calls++
+		go c.flush()
+	case c.calls == 0:
+		c.idle.Broadcast()
+	}
+}
+
+// flush makes calls as long as they are due.
 func (c *Collector[T, R]) flush() {
 	for {
 		runtime.Gosched() // who was just answered may have more
 		c.mu.Lock()
-		batch := c.take(c.limit)
-		if len(batch) == 0 {
-			c.waiting, c.busy = nil, false
-			c.idle.Broadcast()
+		if c.calls--; !c.due(0) {
+			if len(c.waiting) == 0 {
+				c.waiting = nil
+			}
+			if c.calls == 0 {
+				c.idle.Broadcast()
+			}
 			c.mu.Unlock()
 			return
 		}
-		c.crowd = len(batch) > 1
+		c.calls++
+		batch := c.take()
 		c.mu.Unlock()
-		c.call(context.Background(), batch)
+		c.call(batch)
 	}
 }
 
-// take removes up to n of the waiting items; c.mu is held.
-func (c *Collector[T, R]) take(n int) []pending[T, R] {
-	n = min(len(c.waiting), n)
+// take gives the items of the next call: first, and of those that wait as many as are its share. c.mu is held.
+func (c *Collector[T, R]) take(first ...pending[T, R]) []pending[T, R] {
+	there := c.aloft + len(first) + len(c.waiting)
+	c.crowd = max(there, c.crowd*7/8)
+	share := min(c.limit, (c.crowd+c.abreast-1)/c.abreast)
+	n := min(len(c.waiting), share-len(first))
 	batch := c.waiting[:n:n]
 	c.waiting = c.waiting[n:]
+	if len(first) > 0 {
+		batch = append(first, batch...)
+	}
+	c.aloft += len(batch)
 	return batch
 }
 
+// landed notes that so many items are in flight no more.
+func (c *Collector[T, R]) landed(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aloft -= n
+}
+
 // call does a batch and answers it.
-func (c *Collector[T, R]) call(ctx context.Context, batch []pending[T, R]) {
+func (c *Collector[T, R]) call(batch []pending[T, R]) {
 	items := make([]T, len(batch))
 	for i := range batch {
 		items[i] = batch[i].item
@@ -151,6 +183,7 @@ func (c *Collector[T, R]) call(ctx context.Context, batch []pending[T, R]) {
 	var results []R
 	err := errPanicked
 	defer func() { // the callers of the others do not wait for ever
+		c.landed(len(batch))
 		for i := range batch {
 			var r R
 			if err == nil {
@@ -159,5 +192,5 @@ func (c *Collector[T, R]) call(ctx context.Context, batch []pending[T, R]) {
 			batch[i].done(r, err)
 		}
 	}()
-	results, err = c.do(ctx, items)
+	results, err = c.do(context.Background(), items)
 }
