@@ -49,4 +49,4 @@ if #kept > 0 then
   call('ZREM', KEPT, unpack(kept))
 end
 call('ZREMRANGEBYSCORE', WATCHED, '-inf', NOWS)
-return { #results, #dead, #records, #seen, (looked >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice) and 1 or 0 }
+return { #results, #dead, #records, #seen, (looked >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice or #kept == slice) and 1 or 0 }
