@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,9 +18,11 @@ import (
 // parted is a broker in parts: those that have queues whose names begin with "far" do not confirm.
 type parted struct {
 	stem.Broker
-	fails   int  // so many calls from now on; < 0: for ever
 	landing bool // what they do not confirm they accept all the same
-	calls   [][]string
+
+	mu    sync.Mutex
+	fails int // so many calls from now on; < 0: for ever
+	calls [][]string
 }
 
 var errSilent = errors.New("it does not answer")
@@ -29,6 +32,7 @@ func (p *parted) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Publ
 	var at []int
 	var queues []string
 	out := make([]stem.Published, len(msgs))
+	p.mu.Lock()
 	for i, m := range msgs {
 		if queues = append(queues, m.Queue); p.fails != 0 && strings.Contains(m.Queue, "far") {
 			out[i] = stem.Published{State: stem.Unconfirmed, ID: m.ID, Err: fmt.Errorf("publish: %w: %w", stem.ErrUnreachable, errSilent)}
@@ -38,6 +42,7 @@ func (p *parted) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Publ
 		}
 	}
 	p.calls, p.fails = append(p.calls, queues), p.fails-1
+	p.mu.Unlock()
 	if p.landing {
 		if _, err := p.Broker.Publish(ctx, lost...); err != nil {
 			return nil, err
