@@ -90,10 +90,8 @@ func TestWhoWaitsLearnsOfEndsThatComeWhileConnectionsBreak(t *testing.T) {
 	const each = 20
 	for range 3 {
 		var waits sync.WaitGroup
-		var ids []string
 		for range each {
 			id := stem.NewID()
-			ids = append(ids, id)
 			if _, err := calm.Broker.Publish(t.Context(), message(t, id)); err != nil {
 				t.Fatal(err)
 			}
