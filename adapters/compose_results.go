@@ -44,9 +44,14 @@ func (r *composedResults) Load(ctx context.Context, ids ...string) ([]*stem.Stat
 	return out, nil
 }
 
-// lifeOf is how long the status of a task that waits or runs is kept: past its due time, as a result is past its end.
+// lifeOf is how long the status of a task that waits or runs is kept: past its due time, as a result is past its end. It counts from when the
+// task's own store wrote it, by whose clock it is due; where that is not known, from now.
 func lifeOf(s stem.Status) time.Duration {
-	return stem.DefaultResultTTL + max(0, time.Until(s.DueAt))
+	from := s.UpdatedAt
+	if from.IsZero() {
+		from = time.Now()
+	}
+	return stem.DefaultResultTTL + max(0, s.DueAt.Sub(from))
 }
 
 // floors gives the epochs that new lives of these tasks must have so that their statuses replace those of past lives, which only the

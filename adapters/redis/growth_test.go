@@ -100,7 +100,7 @@ func (l *life) sort(generation, queue string, n int) stem.Message {
 	case "delayed":
 		m.State.NotBefore = l.clock.Add(time.Minute)
 	case "waits":
-		m.State.NotBefore = l.clock.Add(365 * 24 * time.Hour)
+		m.State.NotBefore = l.clock.Add(90 * 24 * time.Hour)
 	}
 	m.GeneratedID = name == "done" || name == "page"
 	if strings.Contains(name, "unique") || name == "waits" {
@@ -158,7 +158,7 @@ func (l *life) settle(ds []stem.Delivery) (ended int) {
 func (l *life) expire() {
 	l.Helper()
 	for range 3 { // what one round cancels has a status that expires
-		l.clock = l.clock.Add(60 * 24 * time.Hour)
+		l.clock = l.clock.Add(120 * 24 * time.Hour)
 		for more := true; more; {
 			m, err := l.store.Broker.(stem.Maintainer).Maintain(l.Context())
 			l.must(err)
@@ -167,14 +167,16 @@ func (l *life) expire() {
 	}
 }
 
-// left is what a server holds, and how many bytes each key takes.
-func (l *life) left(server *testserver.Redis) map[string]int64 {
+// left is what servers hold, and how many bytes each key takes.
+func (l *life) left(servers ...*testserver.Redis) map[string]int64 {
 	l.Helper()
 	out := map[string]int64{}
-	for keys := server.Client.Scan(l.Context(), 0, "*", 1000).Iterator(); keys.Next(l.Context()); {
-		n, err := server.Client.MemoryUsage(l.Context(), keys.Val()).Result()
-		l.must(err)
-		out[keys.Val()] = n
+	for _, server := range servers {
+		for keys := server.Client.Scan(l.Context(), 0, "*", 1000).Iterator(); keys.Next(l.Context()); {
+			n, err := server.Client.MemoryUsage(l.Context(), keys.Val()).Result()
+			l.must(err)
+			out[keys.Val()] = n
+		}
 	}
 	return out
 }
@@ -192,5 +194,28 @@ func TestNothingIsLeftThatGrowsWhenAllHasEndedAndExpired(t *testing.T) {
 			t.Fatalf("after the %s generation the server holds %v; the counters took %d bytes", generation, left, meta)
 		}
 		meta = left["{stem}:meta"]
+	}
+}
+
+// What a Cluster keeps are the few counters of each part that was used, and notes of how the namespace lies.
+func TestNothingIsLeftThatGrowsOnACluster(t *testing.T) {
+	t.Parallel()
+	const counters, notes = 256, 2 // bytes of a part's counters; the records of which of the 256 parts are used, and their index
+	cluster := testserver.NewCluster(t)
+	l := newLife(t, cluster.URL())
+	for _, generation := range []string{"first", "second", "third"} {
+		l.generation(generation)
+		l.expire()
+		left, others := l.left(cluster.Nodes...), 0
+		for key, size := range left {
+			if strings.HasSuffix(key, ":meta") && size > counters {
+				t.Errorf("the counters %s take %d bytes", key, size)
+			} else if !strings.HasSuffix(key, ":meta") && !strings.HasSuffix(key, ":layout") {
+				others++
+			}
+		}
+		if others > notes {
+			t.Fatalf("after the %s generation the servers hold %v", generation, left)
+		}
 	}
 }
