@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -220,6 +221,7 @@ func (t *target) waiter(f *fuses) redis.UniversalClient {
 func newClient(o redis.UniversalOptions, cluster bool, node func(*redis.Options) *redis.Client) redis.UniversalClient {
 	if cluster {
 		c := o.Cluster()
+		c.Addrs = slices.Clone(c.Addrs) // the client appends to it
 		c.NewClient, c.ClusterStateReloadInterval = node, slotsEvery
 		return redis.NewClusterClient(c)
 	}
