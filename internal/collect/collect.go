@@ -83,11 +83,10 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	if crowd {
 		runtime.Gosched() // who is about to add has the chance; it wakes a thread, so who is alone does without
 	}
-	own := pending[T, R]{item: item}
 	c.mu.Lock()
-	others := c.take(own)[1:]
+	batch := c.take(pending[T, R]{item: item})
 	c.mu.Unlock()
-	if len(others) == 0 {
+	if len(batch) == 1 {
 		defer c.landed(1)
 		results, err := c.do(ctx, []T{item})
 		if err != nil {
@@ -98,8 +97,8 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	}
 	var mine R
 	var failed error
-	own.done = func(r R, err error) { mine, failed = r, err }
-	c.call(append([]pending[T, R]{own}, others...))
+	batch[0].done = func(r R, err error) { mine, failed = r, err }
+	c.call(batch)
 	return mine, failed
 }
 
