@@ -15,7 +15,7 @@ help:
 	@echo "make test     every test, with the race detector; installs the servers it needs where it may"
 	@echo "make lint     vet, staticcheck, gofumpt, buf lint and breaking-change check"
 	@echo "make demo     thousands of real tasks on this machine, nothing to install"
-	@echo "make bench    figures into bench/results.jsonl"
+	@echo "make bench    figures into bench/results.jsonl; those of Sidekiq want the Debian packages ruby and ruby-sidekiq"
 	@echo "make proto    generate code from plugin/proto"
 	@echo "make install  stem and stemd into $(PREFIX)/bin"
 

@@ -41,7 +41,7 @@ func (c *comparison) sentence(r result) string {
 	for _, p := range []struct {
 		form string
 		of   float64
-	}{{"%.1f × its rate", c.Rate}, {"%.4f of its p50", c.P50}, {"%.4f of its p99", c.P99}, {"%.2f of its CPU for each task", c.CPU}} {
+	}{{"%.1f × its rate", c.Rate}, {"%.3g of its p50", c.P50}, {"%.3g of its p99", c.P99}, {"%.2f of its CPU for each task", c.CPU}} {
 		if p.of > 0 {
 			parts = append(parts, fmt.Sprintf(p.form, p.of))
 		}
