@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -28,6 +29,13 @@ var parts = map[string]string{
 	"maintain": "short state counters record end", "prune": "",
 	"adopt": "short state page counters ring arrive", "leave": "short state page unpage ring end", "level": "", "look": "",
 }
+
+// ending are the scripts that a full server runs too: they end what is there, keep it from running twice, or make room, and without them it
+// would stay full. It refuses those by which something new comes. Those that only read have no flags, as a replica runs no others.
+var ending = strings.Fields("claim extend release done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
+
+// onFull is the first line of a script that a full server runs.
+const onFull = "#!lua flags=allow-oom\n"
 
 // script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.
 type script struct {
@@ -78,10 +86,14 @@ func newScripts(say string) scripts {
 			maps.Copy(used, known[part].words)
 		}
 		s := &script{}
-		s.Script = redis.NewScript(s.declare(used) + text)
+		text = s.declare(used) + text
+		if slices.Contains(ending, name) {
+			text = onFull + text
+		}
+		s.Script = redis.NewScript(text)
 		out[name] = s
 	}
-	out["take"] = &script{Script: redis.NewScript(read("take").text)} // of a key by itself
+	out["take"] = &script{Script: redis.NewScript(onFull + read("take").text)} // of a key by itself
 	return out
 }
 

@@ -1,0 +1,76 @@
+package redis_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
+)
+
+// stuff publishes so many tasks a call until the server has no room, and says how many it accepted.
+func stuff(t *testing.T, store stem.Store, n int) (accepted int) {
+	t.Helper()
+	for {
+		var msgs []stem.Message
+		for range n {
+			m, err := stem.BuildMessage("stem", stem.NewHeader("test.task", stem.Queue(queue)), []byte(strings.Repeat("body", 500)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			msgs = append(msgs, m)
+		}
+		out, err := store.Broker.Publish(t.Context(), msgs...)
+		if errors.Is(err, stem.ErrStoreFull) {
+			return accepted
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted += len(out)
+	}
+}
+
+// A server that is full refuses what is new, and nothing that has to be done for what it holds: it would stay full, and what runs would run
+// again for want of a lease.
+func TestWhatAFullServerHoldsIsWorkedOff(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"one by one": 1, "each by itself": 3, "in pages": 40} {
+		t.Run(name, func(t *testing.T) {
+			server := testserver.NewRedis(t)
+			store := open(t, server.URL())
+			if err := server.Client.ConfigSet(t.Context(), "maxmemory", "5mb").Err(); err != nil {
+				t.Fatal(err)
+			}
+			left, retried := stuff(t, store, n), false
+			for left > 0 {
+				ds := claim(t, store, 7)
+				if len(ds) == 0 {
+					t.Fatalf("%d are left and can not be claimed", left)
+				}
+				var leases []stem.Lease
+				for _, d := range ds {
+					leases = append(leases, stem.Lease{Receipt: d.Receipt, For: time.Hour})
+				}
+				if lost, err := store.Broker.Extend(t.Context(), leases...); err != nil || len(lost) > 0 {
+					t.Fatalf("lost %v, %v", lost, err)
+				}
+				if !retried {
+					retried = true
+					if err := store.Results.Save(t.Context(), stem.StatusWrite{Status: stem.Status{ID: ds[0].ID, Epoch: ds[0].Receipt.Epoch, State: stem.Running}}); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := store.Broker.(stem.Limiter).Take(t.Context(), stem.RateAsk{Key: "k", Rate: stem.Rate{Tokens: 1, Per: time.Hour}}); err != nil {
+						t.Fatal(err)
+					}
+					settle(t, store, func(int) stem.Settlement { return stem.Settlement{Kind: stem.Retry} }, ds[0])
+					ds = ds[1:]
+				}
+				settle(t, store, func(i int) stem.Settlement { return done(ds[i]) }, ds...)
+				left -= len(ds)
+			}
+		})
+	}
+}
