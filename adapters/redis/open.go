@@ -40,7 +40,7 @@ type conn struct {
 	info     string // the URL without password
 	scripts  scripts
 	client   redis.UniversalClient
-	prompt   *prompt               // for a caller that is alone; nil: none
+	prompt   *prompt               // for few calls at a time; nil: none
 	waiting  redis.UniversalClient // for blocking calls, so that they never hold up others
 	apart    bool                  // of a Cluster: one may be away while others are not
 	sharded  bool                  // messages stay on the node of their channel

@@ -32,7 +32,7 @@ func (c *call) keys(s *script) []string {
 
 // eval runs a script. A server that does not know it, perhaps since a restart, is given it.
 func (d *db) eval(ctx context.Context, s *script, keys []string, args ...any) *redis.Cmd {
-	server, free := d.alone()
+	server, free := d.quickest()
 	defer free()
 	return s.Run(ctx, server, keys, args...)
 }
