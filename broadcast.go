@@ -101,7 +101,7 @@ func (s *Subscription) ref() RecordRef {
 // envelope; their ids are derived from id, so a repeated broadcast of a chosen id reaches each subscriber once. A broadcast has no
 // result and no unique key. With ErrUnreachable some subscribers did not get theirs: repeat it with the same id.
 func (c *Client) Broadcast(ctx context.Context, channel, name string, args any, opts ...Option) (id string, subscribers int, err error) {
-	h, m, _, err := c.build(ctx, Call{name, args, opts})
+	s, m, err := c.build(ctx, Call{name, args, opts})
 	if err != nil {
 		return "", 0, fmt.Errorf("broadcast %s: %w", name, err)
 	}
@@ -125,7 +125,7 @@ func (c *Client) Broadcast(ctx context.Context, channel, name string, args any, 
 	if err != nil {
 		return m.ID, subscribers, fmt.Errorf("broadcast %s on channel %s: %w", name, channel, err)
 	}
-	c.after(ctx, h, Published{State: Accepted, ID: m.ID})
+	c.after(ctx, &s.Header, Published{State: Accepted, ID: m.ID})
 	return m.ID, subscribers, nil
 }
 

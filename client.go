@@ -54,13 +54,13 @@ func producerName() string {
 //
 // An id that exists already is not an error: the Handle is that of the existing task, with Duplicate.
 func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Option) (*Handle, error) {
-	h, m, s, err := c.build(ctx, Call{name, args, opts})
+	s, m, err := c.build(ctx, Call{name, args, opts})
 	if err != nil {
 		return nil, fmt.Errorf("enqueue %s: %w", name, err)
 	}
 	p, err := c.send(ctx, m, s.publishRetry)
 	if err == nil {
-		c.after(ctx, h, p)
+		c.after(ctx, &s.Header, p)
 		err = p.Err
 	}
 	if err != nil {
@@ -160,7 +160,7 @@ type callBatch struct {
 func (c *Client) buildBatch(ctx context.Context, calls []Call, results []EnqueueResult) callBatch {
 	b := callBatch{make([]*Header, 0, len(calls)), make([]Message, 0, len(calls)), make([]*EnqueueResult, 0, len(calls)), nil}
 	for i, call := range calls {
-		h, m, s, err := c.build(ctx, call)
+		s, m, err := c.build(ctx, call)
 		if err != nil {
 			results[i].Err = fmt.Errorf("enqueue %s: %w", call.Name, err)
 			continue
@@ -168,7 +168,7 @@ func (c *Client) buildBatch(ctx context.Context, calls []Call, results []Enqueue
 		if s.publishRetry != nil {
 			b.retry = s.publishRetry
 		}
-		b.headers, b.msgs, b.results = append(b.headers, h), append(b.msgs, m), append(b.results, &results[i])
+		b.headers, b.msgs, b.results = append(b.headers, &s.Header), append(b.msgs, m), append(b.results, &results[i])
 	}
 	return b
 }
@@ -233,18 +233,17 @@ func (c *Client) publishMany(ctx context.Context, msgs []Message, retry *RetryPo
 	return nil, err
 }
 
-// build turns a call into a message.
-func (c *Client) build(ctx context.Context, call Call) (*Header, Message, *settings, error) {
-	s := new(settings)
-	s.add(call.Options)
+// build turns a call into a message; the settings hold its header.
+func (c *Client) build(ctx context.Context, call Call) (*settings, Message, error) {
+	s := settle(call.Options)
 	if s.err != nil {
-		return nil, Message{}, s, s.err
+		return s, Message{}, s.err
 	}
 	body, err := encodeArgs(call.Args)
 	if err != nil {
-		return nil, Message{}, s, err
+		return s, Message{}, err
 	}
-	h := newHeader(call.Name, s)
+	h := s.head(call.Name)
 	h.Producer = c.producer
 	if h.Options.Queue == nil {
 		if queue := c.homeQueue(ctx, call.Name); queue != "" {
@@ -252,23 +251,19 @@ func (c *Client) build(ctx context.Context, call Call) (*Header, Message, *setti
 		}
 	}
 	if err := c.before(ctx, h); err != nil {
-		return nil, Message{}, s, err
+		return s, Message{}, err
 	}
 	m, err := BuildMessage(c.store.Info.Namespace, h, body)
-	return h, m, s, err
+	return s, m, err
 }
 
 // NewHeader makes a header of options; delays and expiries count from now. BuildMessage fills in the rest.
-func NewHeader(name string, opts ...Option) *Header {
-	s := settle(opts)
-	return newHeader(name, &s)
-}
+func NewHeader(name string, opts ...Option) *Header { return settle(opts).head(name) }
 
-func newHeader(name string, s *settings) *Header {
-	h := &Header{
-		ID: s.id, Name: name, EnqueuedAt: time.Now().UTC(), ExpiresAt: s.expires, Options: s.Options,
-		Headers: s.headers, Meta: s.meta, Shadow: s.shadow, ReplyTo: s.replyTo,
-	}
+// head completes the header for a task of this name that is enqueued now.
+func (s *settings) head(name string) *Header {
+	h := &s.Header
+	h.Name, h.EnqueuedAt = name, time.Now().UTC()
 	if s.delay > 0 {
 		h.NotBefore = h.EnqueuedAt.Add(s.delay)
 	}

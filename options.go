@@ -9,18 +9,12 @@ import (
 // Option sets one option of a task, in its definition or in one call. A later one wins over an earlier.
 type Option func(*settings)
 
-// settings is what a list of Options adds up to.
+// settings is what a list of Options adds up to: a header that has no name yet, and what is no part of it.
 type settings struct {
-	Options
-	id           string
+	Header
 	delay        time.Duration
 	eta          time.Time
-	expires      time.Time
 	expiresIn    time.Duration
-	shadow       string
-	replyTo      string
-	headers      map[string]string
-	meta         map[string]json.RawMessage
 	noParent     bool
 	publishRetry *RetryPolicy
 	description  string
@@ -30,52 +24,50 @@ type settings struct {
 	err          error
 }
 
-func settle(opts []Option) settings {
-	var s settings
-	s.add(opts)
-	return s
-}
-
-func (s *settings) add(opts []Option) {
+func settle(opts []Option) *settings {
+	s := new(settings)
 	for _, opt := range opts {
 		opt(s)
 	}
+	return s
 }
 
 // Queue names the queue the task waits in.
-func Queue(name string) Option { return func(s *settings) { s.Queue = &name } }
+func Queue(name string) Option { return func(s *settings) { s.Options.Queue = &name } }
 
 // Priority of 0 (the default) to MaxPriority; strict inside a queue.
-func Priority(p int) Option { return func(s *settings) { s.Priority = &p } }
+func Priority(p int) Option { return func(s *settings) { s.Options.Priority = &p } }
 
 // MaxRetries allows n attempts after the first; 0 is none.
-func MaxRetries(n int) Option { return func(s *settings) { s.MaxRetries = &n } }
+func MaxRetries(n int) Option { return func(s *settings) { s.Options.MaxRetries = &n } }
 
 // RetryWith sets the pause between attempts and which errors deserve one.
-func RetryWith(p RetryPolicy) Option { return func(s *settings) { s.RetryPolicy = &p } }
+func RetryWith(p RetryPolicy) Option { return func(s *settings) { s.Options.RetryPolicy = &p } }
 
 // SoftLimit cancels the handler's context after d.
-func SoftLimit(d time.Duration) Option { return func(s *settings) { s.SoftLimit = &d } }
+func SoftLimit(d time.Duration) Option { return func(s *settings) { s.Options.SoftLimit = &d } }
 
 // HardLimit kills the handler's process after d.
-func HardLimit(d time.Duration) Option { return func(s *settings) { s.HardLimit = &d } }
+func HardLimit(d time.Duration) Option { return func(s *settings) { s.Options.HardLimit = &d } }
 
 // HeartbeatTimeout kills the handler's process when it gives no sign of life (Heartbeat, Progress) for d: an optional check that a
 // long handler is not stuck. Nobody needs it to keep a task.
-func HeartbeatTimeout(d time.Duration) Option { return func(s *settings) { s.HeartbeatTimeout = &d } }
+func HeartbeatTimeout(d time.Duration) Option {
+	return func(s *settings) { s.Options.HeartbeatTimeout = &d }
+}
 
 // AcksLate(false) acknowledges before the run: never run twice, lost with its process. The default is true.
-func AcksLate(late bool) Option { return func(s *settings) { s.AcksLate = &late } }
+func AcksLate(late bool) Option { return func(s *settings) { s.Options.AcksLate = &late } }
 
 // VisibilityTimeout is the length of this task's lease. Daemons renew leases, so it bounds how long a dead host keeps the task,
 // not how long the task may run.
-func VisibilityTimeout(d time.Duration) Option { return func(s *settings) { s.Lease = &d } }
+func VisibilityTimeout(d time.Duration) Option { return func(s *settings) { s.Options.Lease = &d } }
 
 // IgnoreResult keeps the state and drops the result of a success.
-func IgnoreResult() Option { return func(s *settings) { yes := true; s.IgnoreResult = &yes } }
+func IgnoreResult() Option { return func(s *settings) { yes := true; s.Options.IgnoreResult = &yes } }
 
 // TaskID chooses the id. A task of that id that is live, or ended within DefaultDedupe, makes the call a duplicate.
-func TaskID(id string) Option { return func(s *settings) { s.id = id } }
+func TaskID(id string) Option { return func(s *settings) { s.ID = id } }
 
 // Delay hides the task for d. ETA wins over it.
 func Delay(d time.Duration) Option { return func(s *settings) { s.delay = d } }
@@ -87,24 +79,24 @@ func Countdown(d time.Duration) Option { return Delay(d) }
 func ETA(t time.Time) Option { return func(s *settings) { s.eta = t } }
 
 // Expires cancels the task when it could not start by t.
-func Expires(t time.Time) Option { return func(s *settings) { s.expires = t } }
+func Expires(t time.Time) Option { return func(s *settings) { s.ExpiresAt = t } }
 
 // ExpiresIn cancels the task when it could not start within d of being enqueued.
 func ExpiresIn(d time.Duration) Option { return func(s *settings) { s.expiresIn = d } }
 
 // Shadow is shown in logs instead of the task's name.
-func Shadow(name string) Option { return func(s *settings) { s.shadow = name } }
+func Shadow(name string) Option { return func(s *settings) { s.Shadow = name } }
 
 // ReplyTo is a free-form address, passed through to the handler.
-func ReplyTo(address string) Option { return func(s *settings) { s.replyTo = address } }
+func ReplyTo(address string) Option { return func(s *settings) { s.ReplyTo = address } }
 
 // HeaderValue adds a header, passed through to the handler.
 func HeaderValue(key, value string) Option {
 	return func(s *settings) {
-		if s.headers == nil {
-			s.headers = map[string]string{}
+		if s.Headers == nil {
+			s.Headers = map[string]string{}
 		}
-		s.headers[key] = value
+		s.Headers[key] = value
 	}
 }
 
@@ -116,10 +108,10 @@ func Meta(key string, value any) Option {
 			s.err = &OptionError{"meta", fmt.Sprintf("%q: %v", key, err)}
 			return
 		}
-		if s.meta == nil {
-			s.meta = map[string]json.RawMessage{}
+		if s.Meta == nil {
+			s.Meta = map[string]json.RawMessage{}
 		}
-		s.meta[key] = b
+		s.Meta[key] = b
 	}
 }
 

@@ -6,43 +6,49 @@ import "time"
 // daemon of this version acts on them and an option that is silently ignored is a bug in somebody's night.
 
 // Unique allows one live task per key.
-func Unique() Option { return func(s *settings) { yes := true; s.Unique = &yes } }
+func Unique() Option { return func(s *settings) { yes := true; s.Options.Unique = &yes } }
 
 // UniqueFor bounds how long the unique key is held.
-func UniqueFor(d time.Duration) Option { return func(s *settings) { s.UniqueFor = &d } }
+func UniqueFor(d time.Duration) Option { return func(s *settings) { s.Options.UniqueFor = &d } }
 
 // UniqueKey chooses the unique key.
-func UniqueKey(key string) Option { return func(s *settings) { s.UniqueKey = &key } }
+func UniqueKey(key string) Option { return func(s *settings) { s.Options.UniqueKey = &key } }
 
 // RateLimit is "N/s", "N/m" or "N/h".
-func RateLimit(rate string) Option { return func(s *settings) { s.RateLimit = &rate } }
+func RateLimit(rate string) Option { return func(s *settings) { s.Options.RateLimit = &rate } }
 
 // GroupRateLimit is a rate shared by several tasks.
-func GroupRateLimit(rate string) Option { return func(s *settings) { s.GroupRateLimit = &rate } }
+func GroupRateLimit(rate string) Option {
+	return func(s *settings) { s.Options.GroupRateLimit = &rate }
+}
 
 // Serializer chooses the encoder of the arguments by its id.
-func Serializer(id string) Option { return func(s *settings) { s.Serializer = &id } }
+func Serializer(id string) Option { return func(s *settings) { s.Options.Serializer = &id } }
 
 // Compression is "gzip", "zstd" or "none".
-func Compression(name string) Option { return func(s *settings) { s.Compression = &name } }
+func Compression(name string) Option { return func(s *settings) { s.Options.Compression = &name } }
 
 // Exchange is a routing hint for brokers that have exchanges.
-func Exchange(name string) Option { return func(s *settings) { s.Exchange = &name } }
+func Exchange(name string) Option { return func(s *settings) { s.Options.Exchange = &name } }
 
 // RoutingKey is a routing hint for brokers that have exchanges.
-func RoutingKey(key string) Option { return func(s *settings) { s.RoutingKey = &key } }
+func RoutingKey(key string) Option { return func(s *settings) { s.Options.RoutingKey = &key } }
 
 // PublishConnection is a routing hint: the connection to publish on.
-func PublishConnection(name string) Option { return func(s *settings) { s.PublishConnection = &name } }
+func PublishConnection(name string) Option {
+	return func(s *settings) { s.Options.PublishConnection = &name }
+}
 
 // Link publishes a task after this one's success.
-func Link(e Envelope) Option { return func(s *settings) { s.Link = append(s.Link, e) } }
+func Link(e Envelope) Option { return func(s *settings) { s.Options.Link = append(s.Options.Link, e) } }
 
 // LinkError publishes a task after this one's terminal failure.
-func LinkError(e Envelope) Option { return func(s *settings) { s.LinkError = append(s.LinkError, e) } }
+func LinkError(e Envelope) Option {
+	return func(s *settings) { s.Options.LinkError = append(s.Options.LinkError, e) }
+}
 
 // unsupported names the first option that is set and that nothing acts on yet.
-func (o Options) unsupported() string {
+func (o *Options) unsupported() string {
 	for _, f := range []struct {
 		name string
 		set  bool

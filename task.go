@@ -12,7 +12,7 @@ type Task[A, R any] struct {
 
 // NewTask defines a task. It has no effect but to return the definition.
 func NewTask[A, R any](name string, opts ...Option) Task[A, R] {
-	return Task[A, R]{name: name, options: opts, settings: settle(opts)}
+	return Task[A, R]{name: name, options: opts, settings: *settle(opts)}
 }
 
 // Name of the task.
@@ -22,18 +22,18 @@ func (t Task[A, R]) Name() string { return t.name }
 func (t Task[A, R]) Options() Options { return t.settings.Options }
 
 // Spec is what a manifest says of the task, without schemas.
-func (t Task[A, R]) Spec() TaskSpec { return spec(t.name, t.settings) }
+func (t Task[A, R]) Spec() TaskSpec { return spec(t.name, &t.settings) }
 
-func spec(name string, s settings) TaskSpec {
+func spec(name string, s *settings) TaskSpec {
 	t := TaskSpec{Name: name, Description: s.description, Tags: s.tags, Idempotent: s.idempotent, Exclusive: s.exclusive, Options: s.Options}
-	if s.Queue != nil {
-		t.Queue = *s.Queue
+	if s.Options.Queue != nil {
+		t.Queue = *s.Options.Queue
 	}
-	if s.Priority != nil {
-		t.Priority = *s.Priority
+	if s.Options.Priority != nil {
+		t.Priority = *s.Options.Priority
 	}
-	if s.MaxRetries != nil {
-		t.MaxRetries = *s.MaxRetries
+	if s.Options.MaxRetries != nil {
+		t.MaxRetries = *s.Options.MaxRetries
 	}
 	return t
 }

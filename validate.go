@@ -23,7 +23,7 @@ func CheckName(what, name string) error {
 }
 
 // check refuses options whose values make no sense.
-func (o Options) check() error {
+func (o *Options) check() error {
 	if name := o.unsupported(); name != "" {
 		return &OptionError{name, "is not supported yet by this version"}
 	}

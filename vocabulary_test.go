@@ -54,6 +54,25 @@ func TestEveryFieldOfAHeaderSurvivesTheWire(t *testing.T) {
 	}
 }
 
+func TestAHeaderHasNothingOfTheOneBefore(t *testing.T) {
+	for range 10 {
+		if _, err := stem.EncodeHeader(fullHeader()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := stem.EncodeHeader(&stem.Header{ID: "id"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := stem.DecodeHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&stem.Header{ID: "id"}, got); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
 func TestUnsetOptionsAreTakenFromTheBaseAndSetOnesNever(t *testing.T) {
 	base := fullHeader().Options
 	if diff := cmp.Diff(base, (stem.Options{}).Over(base)); diff != "" {
