@@ -29,11 +29,17 @@ while looked < slice do
   call('LPOP', LAPSING)
   over(cmsgpack.unpack(sub(entry, 9)))
 end
+local more, passed, single = looked >= slice, {}, {}
+looked = 0
 local lapsed = call('ZRANGEBYSCORE', LAPSES, '-inf', NOWS, 'LIMIT', 0, slice)
-if #lapsed > 0 then
-  over(lapsed)
-  call('ZREM', LAPSES, unpack(lapsed))
+for _, id in ipairs(lapsed) do
+  if looked + #single >= slice then break end
+  passed[#passed + 1] = id
+  if string.byte(id) == 2 then over({ id }) else single[#single + 1] = id end
 end
+if #single > 0 then over(single) end
+if #passed > 0 then call('ZREM', LAPSES, unpack(passed)) end
+more = more or #lapsed == slice or #passed < #lapsed
 for _, id in ipairs(results) do
   if call('HDEL', RESULTS, id) == 1 and call('HEXISTS', BODIES, id) == 0 then call('ZREM', RECENT, id) end
 end
@@ -49,4 +55,4 @@ if #kept > 0 then
   call('ZREM', KEPT, unpack(kept))
 end
 call('ZREMRANGEBYSCORE', WATCHED, '-inf', NOWS)
-return { #results, #dead, #records, #seen, (looked >= slice or #lapsed == slice or #dead == slice or #records == slice or #seen == slice or #kept == slice) and 1 or 0 }
+return { #results, #dead, #records, #seen, (more or #dead == slice or #records == slice or #seen == slice or #kept == slice) and 1 or 0 }

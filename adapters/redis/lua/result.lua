@@ -5,7 +5,9 @@ local function fresh(stored, epoch)
   return epoch > e or epoch == e and terminal == 0
 end
 
-local function keep(id, epoch, ttl, terminal, status)
+-- keep saves a status; again: in the place of one whose entry in the list of what expires remains, so that it has its own where there is one
+-- for each id.
+local function keep(id, epoch, ttl, terminal, status, again)
   call('HSET', RESULTS, id, pack('<dddB', epoch, NOW, NOW + ttl, terminal) .. status)
-  lapse(NOW + ttl, { id })
+  if again then call('ZADD', LAPSES, int(NOW + ttl), id) else lapse(NOW + ttl, { id }) end
 end

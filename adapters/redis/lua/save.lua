@@ -3,8 +3,9 @@ for i = 2, #ARGV, 3 do
   local epoch, ttl, terminal = unpk('<ddB', ARGV[i])
   local id = ARGV[i + 1]
   local t, _, p = peek(id)
-  if not (t and epoch < t.epoch) and fresh(call('HGET', RESULTS, id), epoch) then
-    keep(id, epoch, ttl, terminal, ARGV[i + 2])
+  local stored = call('HGET', RESULTS, id)
+  if not (t and epoch < t.epoch) and fresh(stored, epoch) then
+    keep(id, epoch, ttl, terminal, ARGV[i + 2], stored)
     call('ZADD', RECENT, NOWS, id)
     tell({ id })
     if p and not has(p.flags, SAVED) then p.flags, p.dirty = p.flags + SAVED, true end

@@ -49,7 +49,7 @@ local function carryOut(i)
   if saves > 0 then apply(j, saves) end
   local stored = call('HGET', RESULTS, id)
   if has(flags, WITHRESULT) and fresh(stored, epoch) then
-    keep(id, epoch, ttl, has(flags, TERMINAL) and 1 or 0, result)
+    keep(id, epoch, ttl, has(flags, TERMINAL) and 1 or 0, result, stored)
     stored = true
   end
   if has(flags, WITHSTATE) then t.tail = retail(t.tail, nil, extra) end
