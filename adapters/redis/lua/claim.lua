@@ -137,6 +137,9 @@ local function take(q, n)
   if not EPOCH then begin() end
   local name, last = part(first[1])
   if name then return turnTo(q, n, first[1], tonumber(first[2]), name, last) end
+  if n > 1 then -- no more than there is room for, if they are as large as the first
+    n = math.min(n, max(1, math.floor((BYTES - bytes) / call('HSTRLEN', BODIES, first[1]))))
+  end
   local ids = n > 1 and call('ZRANGE', ready(q), 0, int(n - 1)) or { first[1] }
   for i = #ids, 1, -1 do
     if part(ids[i]) then
