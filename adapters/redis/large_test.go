@@ -2,15 +2,19 @@ package redis_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
 )
+
+const large = stem.MaxMessage - 1000
 
 // What one script gives to a claim holds up the server and goes through one answer, however many large tasks are asked for.
 func TestAClaimOfManyLargeTasksTakesSomeAndRingsForTheRest(t *testing.T) {
 	t.Parallel()
-	const tasks, size, most = 12, stem.MaxMessage - 1000, 5 << 20
+	const tasks, size, most = 12, large, 5 << 20
 	store := fresh(servers.Redis(t).URL())(t)
 	for i := range tasks {
 		m := message(t, fmt.Sprintf("task-%02d", i))
@@ -32,5 +36,60 @@ func TestAClaimOfManyLargeTasksTakesSomeAndRingsForTheRest(t *testing.T) {
 			}
 			next++
 		}
+	}
+}
+
+func TestAListOfLargeTasksIsReadAFewAtATime(t *testing.T) {
+	t.Parallel()
+	const waiting, ended = 20, 20
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	for i := range waiting + ended {
+		m := message(t, fmt.Sprintf("task-%02d", i))
+		m.Envelope.Body = make([]byte, large)
+		if _, err := store.Broker.Publish(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if i >= ended {
+			continue
+		}
+		ds := claim(t, store, 1)
+		settle(t, store, func(int) stem.Settlement {
+			s := done(ds[0])
+			s.Result.Status.Result = make([]byte, large)
+			return s
+		}, ds...)
+	}
+	list := func() []stem.Status {
+		t.Helper()
+		page, err := store.Results.List(t.Context(), stem.StatusQuery{Limit: 100})
+		if err != nil || len(page.Items) != waiting+ended {
+			t.Fatalf("%d of %d are listed, %v", len(page.Items), waiting+ended, err)
+		}
+		return page.Items
+	}
+	list() // the server knows the scripts now
+	if err := server.Client.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	states := map[stem.TaskState]int{}
+	for _, s := range list() {
+		states[s.State]++
+	}
+	if states[stem.Queued] != waiting || states[stem.Succeeded] != ended {
+		t.Error(states)
+	}
+	stats, err := server.Client.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := 0
+	for line := range strings.Lines(stats) {
+		n := 0
+		_, _ = fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &n)
+		scripts += n
+	}
+	if least := (waiting + ended) * large / (5 << 20); scripts < least {
+		t.Errorf("%d scripts read it all, want at least %d", scripts, least)
 	}
 }

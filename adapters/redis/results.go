@@ -83,28 +83,41 @@ func (d *db) load(ctx context.Context, ids []string) ([]known, error) {
 }
 
 func (d *db) loadOf(ctx context.Context, shards []*db, ids []string) ([]known, error) {
-	out := make([]known, len(ids))
-	ps := portions(shards, len(ids), func(i int) *db { return shard(shards, ids[i]) })
-	return out, d.scatter(ctx, "load", ps, func(d *db, at []int) (*call, int, error) {
-		c, n := d.callOf(), min(len(at), loadMax)
-		for _, i := range at[:n] {
-			c.args = append(c.args, ids[i])
-		}
-		return c, n, nil
-	}, func(c *call) error {
-		values, err := c.cmd.Slice()
-		if err != nil {
-			return err
-		}
-		now := values[0].(int64)
-		for n, i := range c.msgs {
-			v := values[1+3*n:]
-			if out[i], err = decodeKnown(now, v[0].(string), v[1].(string), v[2].(string)); err != nil {
+	out, left := make([]known, len(ids)), make([]int, len(ids))
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		asked := left
+		left = nil // those that were too much for one answer
+		ps := portions(shards, len(asked), func(i int) *db { return shard(shards, ids[asked[i]]) })
+		err := d.scatter(ctx, "load", ps, func(d *db, at []int) (*call, int, error) {
+			c, n := d.callOf(), min(len(at), loadMax)
+			for _, i := range at[:n] {
+				c.args = append(c.args, ids[asked[i]])
+			}
+			return c, n, nil
+		}, func(c *call) error {
+			values, err := c.cmd.Slice()
+			if err != nil {
 				return err
 			}
+			now := values[0].(int64)
+			for n, i := range c.msgs {
+				v := values[min(1+3*n, len(values)):]
+				if len(v) == 0 {
+					left = append(left, asked[i])
+				} else if out[asked[i]], err = decodeKnown(now, v[0].(string), v[1].(string), v[2].(string)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return out, err
 		}
-		return nil
-	})
+	}
+	return out, nil
 }
 
 func decodeKnown(now int64, value, message, result string) (k known, err error) {

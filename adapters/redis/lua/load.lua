@@ -1,15 +1,19 @@
--- Reads what is known of tasks. ARGV: time, ids. Returns the time, and for each: state, message without its body, result; empty: none.
-local ids, out = {}, { NOW }
+-- Reads what is known of tasks. ARGV: time, ids. Returns the time, and for each: state, message without its body, result; empty: none. Those
+-- that are left when it has read so many bytes are to be asked for again: others wait for as long as it reads.
+local BYTES = 4194304
+local ids, out, bytes = {}, { NOW }, 0
 for i = 2, #ARGV do ids[i - 1] = ARGV[i] end
-local states, results = call('HMGET', TASKS, unpack(ids)), call('HMGET', RESULTS, unpack(ids))
+local states = call('HMGET', TASKS, unpack(ids))
 for n, id in ipairs(ids) do
+  if bytes >= BYTES then break end
   local t, value = peek(id, states[n])
-  local s, head = '', ''
+  local s, head, result = '', '', call('HGET', RESULTS, id) or ''
+  bytes = bytes + #(value or '') + #result
   if t then
     local rest = message(value)
     s, head = states[n], sub(rest, 1, 4 + unpk('<I', rest))
     if not s or isShort(s) then s = seal(t) end
   end
-  out[#out + 1], out[#out + 2], out[#out + 3] = s, head, results[n] or ''
+  out[#out + 1], out[#out + 2], out[#out + 3] = s, head, result
 end
 return out
