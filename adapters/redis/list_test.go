@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -156,6 +157,34 @@ func TestAQueueIsBrowsedWholeInPartsOfAnyLength(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("in parts of %d: %v", limit+1, got)
+		}
+	}
+}
+
+// Names of parts and tags may hold any bytes, also those between the names in the keys.
+func TestAListOfRecordsPassesOverThoseOfAnotherWhoseNameBeginsLikeItsOwn(t *testing.T) {
+	t.Parallel()
+	store := fresh(servers.Redis(t).URL())(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	mine, other := "x", "x\x00y"
+	save := func(part, id string) {
+		t.Helper()
+		r := stem.Record{RecordRef: stem.RecordRef{Kind: "k", Part: part, ID: id}, Tags: []string{part}}
+		if _, err := store.Records.Save(ctx, stem.RecordWrite{Record: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(mine, "first")
+	for i := range 30 {
+		save(other, fmt.Sprint(i))
+	}
+	save(mine, "last")
+	for _, q := range []stem.RecordQuery{{Kind: "k", Part: &mine}, {Kind: "k", Tag: mine}} {
+		q.Limit = 5
+		page, err := store.Records.List(ctx, q)
+		if err != nil || len(page.Items) != 2 || page.Items[0].ID != "first" || page.Items[1].ID != "last" || page.Next != "" {
+			t.Errorf("listed %+v, %v", page, err)
 		}
 	}
 }

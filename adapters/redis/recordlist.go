@@ -37,7 +37,8 @@ func (r *records) List(ctx context.Context, q stem.RecordQuery) (stem.RecordPage
 type mark struct {
 	due, version int64
 	part         int
-	until        int64 // no version above this; 0: any
+	until        int64  // no version above this; 0: any
+	last         string // what was read last in this part, whatever it is; empty: nothing yet
 }
 
 func (m mark) String() string { return fmt.Sprintf("%d.%d.%d.%d", m.due, m.version, m.part, m.until) }
@@ -127,7 +128,7 @@ func (r *records) listing(ctx context.Context, q stem.RecordQuery, from mark, li
 			if m.lists[i], err = marks[i].take(q, values, i); err != nil {
 				return err
 			}
-			m.ended[i] = len(values)-1 < piece
+			m.ended[i] = len(values)-2 < piece
 		}
 		return nil
 	}
@@ -141,13 +142,14 @@ func dueOf(q stem.RecordQuery, f filed) int64 {
 	return us(f.Due)
 }
 
-// take gives what a query is for of a piece of a list, behind the store's time, and moves on.
+// take gives what a query is for of a piece of a list, behind the store's time and the last place in it, and moves on.
 func (m *mark) take(q stem.RecordQuery, values []any, part int) (out []filed, err error) {
 	now := at(values[0].(int64))
-	for _, v := range values[1:] {
+	m.last = values[1].(string)
+	for _, v := range values[2:] {
 		value, ok := v.(string)
 		if !ok {
-			continue // it went this moment
+			continue // it went this moment, or is of another list
 		}
 		rec, err := decodeRecord(value)
 		if err != nil {
@@ -168,7 +170,7 @@ func matches(q stem.RecordQuery, r *stem.Record) bool {
 // beyond sorts behind every field, as these begin with a length below maxReference, and behind every number.
 const beyond = "\xff\xff\xff"
 
-// index is a call that reads up to n records after a place in the list that a query goes along, behind the store's time.
+// index is a call that reads up to n records after a place in the list that a query goes along, behind the store's time and the last place.
 func (d *db) index(q stem.RecordQuery, m mark, n int) *call {
 	prefix := "V" + q.Kind + "\x00"
 	switch {
@@ -184,6 +186,9 @@ func (d *db) index(q stem.RecordQuery, m mark, n int) *call {
 	if !q.DueBefore.IsZero() {
 		from = fmt.Sprintf("(%s%016d%016d%s", prefix, m.due, max(m.version, 0), beyond)
 		to, skip = fmt.Sprintf("(%s%016d%s", prefix, us(q.DueBefore), beyond), skip+16
+	}
+	if m.last != "" {
+		from = "(" + m.last
 	}
 	c := d.callOf(from, to, skip, n)
 	c.script = "recordlist"
