@@ -99,11 +99,11 @@ func (d *db) claimed(ctx context.Context, reply []any, owner string) (out []stem
 		if pages, err = d.read(ctx, leaves); err != nil {
 			return nil, 0, err
 		}
-		for _, l := range leaves {
-			if _, ok := pages[l.sheet]; !ok {
-				lost += int64(l.n)
-			}
+		torn, err := d.torn(ctx, leaves, pages)
+		if err != nil {
+			return nil, 0, err
 		}
+		lost += torn
 	}
 	out, err = decodeClaimed(reply, owner, leaves, pages)
 	if err == nil && lost > 0 && len(out) == 0 {

@@ -31,3 +31,14 @@ func ShardTag(id string) string {
 	d := (&conn{}).under("").parts(shardTag)
 	return strings.TrimSuffix(strings.TrimPrefix(shard(d, id).keys.key(""), "{"), "}:")
 }
+
+// ClaimInTwo runs the script of a claim; what that gave is read when read is called.
+func ClaimInTwo(ctx context.Context, store stem.Store, c stem.Claim) (read func() ([]stem.Delivery, error), err error) {
+	b := store.Broker.(*broker)
+	call := b.claimCall(c)
+	reply, err := b.run(ctx, "claim", call.lanes, call.args...).Slice()
+	return func() ([]stem.Delivery, error) {
+		out, _, err := b.claimed(ctx, reply, c.Owner)
+		return out, err
+	}, err
+}

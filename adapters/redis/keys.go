@@ -34,6 +34,7 @@ const (
 	recordsKey = "records"
 	watched    = "watched"
 	pagesKey   = "pages"
+	marksKey   = "marks"
 )
 
 // keys are the names of one namespace's keys.

@@ -63,6 +63,24 @@ func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) 
 	return out, nil
 }
 
+// torn is how many tasks of these leaves have lost their message: those whose page is not there though its marks are. Where both are gone the
+// tasks have ended since, or are others' by now: who claimed them slept for longer than the lease.
+func (d *db) torn(ctx context.Context, leaves []leaf, pages map[sheet]string) (n int64, err error) {
+	for _, l := range leaves {
+		if _, ok := pages[l.sheet]; ok {
+			continue
+		}
+		marked, err := d.client.HExists(ctx, d.keys.key(marksKey), strconv.FormatInt(l.name, 10)).Result()
+		if err != nil {
+			return 0, err
+		}
+		if marked {
+			n += int64(l.n)
+		}
+	}
+	return n, nil
+}
+
 // end is where the first n messages of its page end; -1: the page is shorter than it says.
 func (l leaf) end(page string, n int) int {
 	switch {

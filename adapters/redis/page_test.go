@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 )
 
 // book publishes n messages of one queue at once, more than one page of them, and gives their ids in order.
@@ -294,5 +295,31 @@ func TestWhoTakesSomeOfManyThatAreDueRingsForTheRest(t *testing.T) {
 			}
 		}
 		now = now.Add(time.Hour)
+	}
+}
+
+// Who claims some of a page reads it after the claim. A program that is stopped right then, for longer than its lease, finds that others have
+// ended the tasks.
+func TestWhoSleepsThroughItsLeaseGetsNothingAndIsToldOfNoLoss(t *testing.T) {
+	t.Parallel()
+	store := fresh(servers.Redis(t).URL())(t)
+	const tasks = 20
+	book(t, store, tasks, nil)
+	c := ask(time.Minute)
+	c.Max = tasks
+	read, err := redis.ClaimInTwo(t.Context(), store, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := store.Broker.(stem.Takeover).ReleaseOwner(t.Context(), owner); err != nil || n != tasks {
+		t.Fatalf("%d of %d were given back, %v", n, tasks, err)
+	}
+	ds := claim(t, store, tasks)
+	settle(t, store, func(i int) stem.Settlement { return done(ds[i]) }, ds...)
+	if late, err := read(); err != nil || len(late) > 0 {
+		t.Errorf("%d tasks came late, %v", len(late), err)
+	}
+	if q := counts(t, store); q != (stem.QueueCounts{}) {
+		t.Errorf("counts %+v", q)
 	}
 }
