@@ -83,9 +83,9 @@ func asynqDrain(concurrency int) func(context.Context, setting) (result, error) 
 
 func asynqSingles(producers int) func(context.Context, setting) (result, error) {
 	return onAsynq(func(ctx context.Context, s setting, _ *testserver.Redis, client *asynq.Client) (result, error) {
-		n := s.count(drainOf)
+		n, t := s.count(drainOf), asynqTask(s)
 		took, err := together(producers, n, func() error {
-			_, err := client.EnqueueContext(ctx, asynqTask(s))
+			_, err := client.EnqueueContext(ctx, t)
 			return err
 		})
 		return rate(n, took), err

@@ -71,9 +71,9 @@ func redisBatches(n int) func(context.Context, setting) (result, error) {
 // redisSingles enqueues one task a call from several producers of one process.
 func redisSingles(producers int) func(context.Context, setting) (result, error) {
 	return onRedis(func(ctx context.Context, s setting, _ *testserver.Redis, store stem.Store) (result, error) {
-		client, n := stem.NewClient(store), s.count(drainOf)
+		client, n, args := stem.NewClient(store), s.count(drainOf), body(s.size)
 		took, err := together(producers, n, func() error {
-			_, err := client.Enqueue(ctx, task, body(s.size), stem.Queue(queue))
+			_, err := client.Enqueue(ctx, task, args, stem.Queue(queue))
 			return err
 		})
 		return rate(n, took), err
