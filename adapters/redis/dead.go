@@ -164,7 +164,10 @@ func (b *broker) Replay(ctx context.Context, r stem.Replay) ([]stem.Replayed, er
 		out[i].DeadLetter = l.DeadLetter
 	}
 	for end := len(found); end > 0; {
-		from := max(end-publishMax, 0)
+		from := end
+		for size := 0; from > 0 && end-from < publishMax && size < publishBytes; from-- {
+			size += sizeOf(&found[from-1].Message)
+		}
 		answers, err := b.replay(ctx, found[from:end], r)
 		if err != nil {
 			return nil, b.wrap("replay", err)

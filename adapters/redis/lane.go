@@ -40,21 +40,20 @@ func (b *broker) Knows(ctx context.Context, ids ...string) ([]bool, error) {
 
 // Stays implements adapters.Lane.
 func (b *broker) Stays(ctx context.Context, ids ...string) ([]*adapters.Stay, error) {
-	out := make([]*adapters.Stay, len(ids))
-	if len(ids) == 0 {
-		return out, nil
-	}
-	tasks, err := b.run(ctx, "stays", b.keys.lanes(), anys(ids)...).StringSlice()
-	if err != nil {
-		return nil, b.wrap("stays", err)
-	}
-	for i := range ids {
-		state, body := tasks[2*i], tasks[2*i+1]
-		if state == "" {
-			continue
-		}
-		if out[i], err = decodeStay(state, body); err != nil {
+	out := make([]*adapters.Stay, 0, len(ids))
+	for len(out) < len(ids) {
+		tasks, err := b.run(ctx, "stays", b.keys.lanes(), anys(ids[len(out):])...).StringSlice()
+		if err != nil {
 			return nil, b.wrap("stays", err)
+		}
+		for i := 0; i+1 < len(tasks); i += 2 {
+			var stay *adapters.Stay
+			if tasks[i] != "" {
+				if stay, err = decodeStay(tasks[i], tasks[i+1]); err != nil {
+					return nil, b.wrap("stays", err)
+				}
+			}
+			out = append(out, stay)
 		}
 	}
 	return out, nil

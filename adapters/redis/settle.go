@@ -97,7 +97,7 @@ func (w *wish) encoded() (_ []byte, err error) {
 // settle carries wishes out and notes the outcome of each.
 func (d *db) settle(ctx context.Context, wishes []*wish) error {
 	for len(wishes) > 0 {
-		lanes, args, n, err := d.settleCall(wishes)
+		lanes, args, err := d.settleCall(wishes)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (d *db) settle(ctx context.Context, wishes []*wish) error {
 				return err
 			}
 		}
-		wishes = wishes[n:]
+		wishes = wishes[len(answers):]
 	}
 	return nil
 }
@@ -133,14 +133,14 @@ func (d *db) settle(ctx context.Context, wishes []*wish) error {
 var outcomes = [...]error{nil, stem.ErrLeaseLost, stem.ErrConflict, adapters.ErrAckedEarly}
 
 // settleCall puts as many wishes as fit into one call.
-func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, n int, err error) {
+func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, err error) {
 	lanes = d.keys.lanes()
 	args = make([]any, 0, 1+6*min(len(wishes), settleMax))
 	args = append(args, d.opts.Dedupe.Microseconds())
-	for size := 0; n < len(wishes) && n < settleMax && size < settleBytes; n++ {
+	for n, size := 0, 0; n < len(wishes) && n < settleMax && size < settleBytes; n++ {
 		before := len(args)
 		if args, err = d.appendWish(args, lanes, wishes[n]); err != nil {
-			return nil, nil, 0, err
+			return nil, nil, err
 		}
 		for _, a := range args[before:] {
 			if b, ok := a.([]byte); ok {
@@ -148,7 +148,7 @@ func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, n int, err er
 			}
 		}
 	}
-	return lanes, args, n, nil
+	return lanes, args, nil
 }
 
 func (d *db) appendWish(args []any, lanes *lanes, w *wish) ([]any, error) {

@@ -4,7 +4,7 @@
 -- a page are one value: its name, the number of the first, how many, that of the claim, when they were published, how many the page has. It is to be read by
 -- who claims them: here each byte of them would cost.
 local owner, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local PROMOTE, CHUNK, BYTES, PAGED = 128, 100, 4194304, 4096
+local PROMOTE, CHUNK, PIECE, BYTES, PAGED = 128, 100, 8, 4194304, 4096
 local TILL = NOW + lease
 local TILLS = int(TILL)
 local out, wait, lost, bytes = { -1, 0, NOW, 0, TILL }, -1, 0, 0
@@ -130,6 +130,20 @@ local function turnTo(q, n, member, rank, name, last)
   return n
 end
 
+-- bodiesOf reads the values of tasks until they are large enough together for one claim: a server that copies more at once serves nobody
+-- else for long. The ids of those that it did not read are removed.
+local function bodiesOf(ids)
+  local values, size = {}, bytes
+  while #values < #ids and size < BYTES do
+    for _, value in ipairs(call('HMGET', BODIES, unpack(ids, #values + 1, math.min(#values + PIECE, #ids)))) do
+      values[#values + 1] = value
+      size = size + (value and #value or 0)
+    end
+  end
+  for i = #ids, #values + 1, -1 do ids[i] = nil end
+  return values
+end
+
 -- take claims up to n tasks of a queue, of one page or each by itself, and says how many it found.
 local function take(q, n)
   local first = call('ZRANGE', ready(q), 0, 0, 'WITHSCORES')
@@ -137,7 +151,7 @@ local function take(q, n)
   if not EPOCH then begin() end
   local name, last = part(first[1])
   if name then return turnTo(q, n, first[1], tonumber(first[2]), name, last) end
-  if n > 1 then -- no more than there is room for, if they are as large as the first
+  if n > 1 then -- no more than there is room for, if they are as large as the first; if they are larger, see bodiesOf
     n = math.min(n, max(1, math.floor((BYTES - bytes) / call('HSTRLEN', BODIES, first[1]))))
   end
   local ids = n > 1 and call('ZRANGE', ready(q), 0, int(n - 1)) or { first[1] }
@@ -146,9 +160,10 @@ local function take(q, n)
       for k = #ids, i, -1 do ids[k] = nil end
     end
   end
+  local values = bodiesOf(ids)
   call('ZREMRANGEBYRANK', ready(q), 0, int(#ids - 1))
   if call('EXISTS', late(q)) == 1 then call('ZREM', late(q), unpack(ids)) end
-  local touched, values = call('HMGET', TASKS, unpack(ids)), call('HMGET', BODIES, unpack(ids))
+  local touched = call('HMGET', TASKS, unpack(ids))
   local states, leases, taken = {}, {}, {}
   for i, id in ipairs(ids) do
     local value, s = values[i], touched[i]

@@ -10,8 +10,7 @@ for n, id in ipairs(ids) do
   local s, head, result = '', '', call('HGET', RESULTS, id) or ''
   bytes = bytes + #(value or '') + #result
   if t then
-    local rest = message(value)
-    s, head = states[n], sub(rest, 1, 4 + unpk('<I', rest))
+    s, head = states[n], headOf(value)
     if not s or isShort(s) then s = seal(t) end
   end
   out[#out + 1], out[#out + 2], out[#out + 3] = s, head, result

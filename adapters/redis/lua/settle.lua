@@ -1,12 +1,14 @@
 -- Settles claims. ARGV: time, how long chosen ids are remembered, and for each settlement: numbers, id, owner, result, state, a word
 -- (why it is dead, or the queue to move to), then its group if there is a tally, with generation and callback when that is to be
 -- published, then the records and follow-ups. Returns for each 0, 1: lease lost, 2: conflict, 3: acknowledged early; or, nothing
--- being written, generation and callback of the group that it would complete: it is to be asked for again with these.
+-- being written, generation and callback of the group that it would complete: it is to be asked for again with these. It comes to no
+-- more of them than have a megabyte of messages to be buried, and to one at least; the others are to be asked for again.
 local DONE_, RETRY, HOLD, RELEASE, PARK, MOVE, BURY, EARLY, CANCEL, PROBE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 local WITHSTATE, WITHRESULT, TERMINAL, WITHTALLY, WITHCALLBACK = 1, 2, 4, 8, 16
 local LOST, CONFLICT, WASEARLY = 1, 2, 3
+local BYTES = 1048576
 local remember = tonumber(ARGV[2])
-local out = {}
+local out, bytes = {}, 0
 
 -- giveBack puts a task that left its place into its place in a queue, claimed by nobody, or hides it until it is due.
 local function giveBack(q, id, t)
@@ -58,6 +60,7 @@ local function carryOut(i)
     finish(q, id, t, remember)
   elseif kind == BURY then
     local value = call('HGET', BODIES, id)
+    bytes = bytes + #(value or '')
     finish(q, id, t, remember)
     if value and not isPage(value) then bury(id, t, word, message(value)) end -- one that has lost its message can not be read
   else
@@ -100,7 +103,7 @@ local function carryOut(i)
 end
 
 local i = 3
-while i <= #ARGV do
+while i <= #ARGV and bytes < BYTES do
   local _, _, _, _, flags, _, _, _, saves, follow = unpk('<dddBBBHHHH', ARGV[i])
   out[#out + 1] = carryOut(i)
   i = i + 6 + 3 * saves + 2 * follow

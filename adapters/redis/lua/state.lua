@@ -46,6 +46,11 @@ local function message(value)
   local _, _, _, _, _, _, _, _, _, n, p = unpk(BODY, value)
   return sub(value, p + n)
 end
+-- headOf is the message without its body, which may be large.
+local function headOf(value)
+  local _, _, _, _, _, _, _, _, _, n, p = unpk(BODY, value)
+  return sub(value, p + n, p + n + 3 + unpk('<I', value, p + n))
+end
 
 -- The state of a task that was claimed once, and to which nothing else has happened, is short: see short.lua. All else is as it arrived.
 local function lengthen(s, value)
