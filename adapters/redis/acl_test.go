@@ -59,7 +59,7 @@ func TestAUserOfOneNamespaceCanNotTouchAnother(t *testing.T) {
 	mine := server.UserURL("stem", "secret", 0)
 	roundTrip(t, open(t, mine))
 	_, err := open(t, mine, stem.Namespace("blue")).Broker.Publish(t.Context(), message(t, "a"))
-	if err == nil || !strings.Contains(err.Error(), "see the ACL in docs/redis.md") || strings.Contains(err.Error(), "secret") {
+	if err == nil || !strings.Contains(err.Error(), "see the ACL in docs/redis.md; ACL LOG on the server names what is missing") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("another namespace: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -54,7 +55,8 @@ func (d *db) explain(err error) error {
 	return fmt.Errorf("%s: %w", d.info, err)
 }
 
-const lacksRight = "the user lacks a permission: see the ACL in docs/redis.md"
+// lacksRight says where more is told: of a command within a script the server names neither it nor the key.
+const lacksRight = "the user lacks a permission: see the ACL in docs/redis.md; ACL LOG on the server names what is missing"
 
 // advices says what to do about an error of the server that begins like this.
 var advices = [...]struct {
@@ -85,14 +87,25 @@ func adviseNet(err error) string {
 	switch {
 	case sentinels && strings.Contains(err.Error(), "unknown command 'sentinel'"):
 		return "what listens there is no Sentinel: with master= the URL names Sentinels, whose port is usually 26379"
+	case sentinels && strings.Contains(err.Error(), "NOAUTH"):
+		return "the Sentinels want a password: put sentinel_password, and sentinel_user if there is one, into the URL"
+	case sentinels && strings.Contains(err.Error(), "WRONGPASS"):
+		return "the Sentinels refuse sentinel_user or sentinel_password of the URL; user and password before the @ are those of the primary"
 	case sentinels && errors.Is(err, redis.Nil):
 		return "these Sentinels watch no primary of the name that master= says: SENTINEL MASTERS lists them"
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "nobody listens there, is Redis running?"
+	case brokeOff(err):
+		return "the connection broke: what was under way may have been done or not"
 	case isNet(err) && isTimeout(err):
 		return "no answer in time: is the server stopped, overloaded or cut off?"
 	}
 	return ""
+}
+
+// brokeOff says that a connection ended before its answer came.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // mayWrite refuses a write of a store that was opened for looking only.

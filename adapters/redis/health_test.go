@@ -1,6 +1,9 @@
 package redis_test
 
 import (
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +111,37 @@ func TestAFullServerRefusesWithAnErrorToDecideOn(t *testing.T) {
 	wants(t, err, stem.ErrStoreFull, "raise maxmemory")
 }
 
+func TestAServerThatCanNotWriteToItsDiskCanBeLookedAt(t *testing.T) {
+	server := testserver.NewRedis(t, "save 3600 1", "dbfilename taken.rdb")
+	if _, err := open(t, server.URL()).Broker.Publish(t.Context(), message(t, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(server.Dir, "taken.rdb"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Client.BgSave(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the snapshot has failed", func() bool { return strings.HasPrefix(server.Answer(), "-MISCONF") })
+	store := open(t, server.URL())
+	if w := store.Info.Warnings; len(w) != 1 || !strings.Contains(w[0], "the last snapshot failed, and the server may refuse writes") {
+		t.Errorf("warnings %q", w)
+	}
+	if q, err := store.Broker.(stem.Inspector).Queues(t.Context()); err != nil || len(q) != 1 || q[0].Ready != 1 {
+		t.Errorf("queues %+v, %v", q, err)
+	}
+	_, err := store.Broker.Publish(t.Context(), message(t, "b"))
+	wants(t, err, stem.ErrReadOnly, "the server can not write to its disk: look at its log")
+}
+
+func TestAConnectionThatBrokeSaysThatItIsNotKnownWhatWasDone(t *testing.T) {
+	proxy := testserver.NewProxy(t, servers.Redis(t).Addr)
+	store := open(t, "redis://"+proxy.Addr)
+	proxy.CutReply(0)
+	_, err := store.Results.Load(t.Context(), "a")
+	wants(t, err, io.EOF, "the connection broke: what was under way may have been done or not")
+}
+
 func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {
 	server := servers.Redis(t)
 	info, err := server.Client.Info(t.Context(), "server").Result()
@@ -156,6 +190,10 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 	}
 	withTLS, certs := testserver.NewRedisTLS(t, "tls-auth-clients yes")
 	sentinel, cluster, single := servers.Sentinel(t), servers.Cluster(t), testserver.NewRedis(t)
+	locked := testserver.NewSentinel(t)
+	if err := locked.Sentinel.Client.Do(t.Context(), "ACL", "SETUSER", "default", "resetpass", ">open-sesame").Err(); err != nil {
+		t.Fatal(err)
+	}
 	noUser := strings.Replace(plain.URL(), "redis://", "redis://me:swordfish@", 1)
 	for _, c := range []struct {
 		what, url string
@@ -177,6 +215,8 @@ func TestAConnectionThatCanNotBeSaysWhatToDo(t *testing.T) {
 		{"a node of a Cluster as a single server", "redis://" + cluster.Nodes[0].Addr, stem.TLS{}, "add cluster=true to the URL"},
 		{"a Sentinel as a server", "redis://" + sentinel.Sentinel.Addr, stem.TLS{}, "this is a Sentinel, which keeps no tasks: add to the URL master=NAME"},
 		{"a server as a Sentinel", single.URL() + "?master=mymaster", stem.TLS{}, "no Sentinel"},
+		{"Sentinels that want a password", locked.URL(), stem.TLS{}, "put sentinel_password, and sentinel_user if there is one, into the URL"},
+		{"a wrong password for Sentinels", plain.URL() + "?master=mymaster&sentinel_password=swordfish", stem.TLS{}, "refuse sentinel_user or sentinel_password of the URL"},
 		{"a primary that Sentinels do not know", sentinel.URL() + "s", stem.TLS{}, "SENTINEL MASTERS lists them"},
 	} {
 		store, err := redis.Open(t.Context(), c.url, stem.WithTLS(c.tls))

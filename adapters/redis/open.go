@@ -184,6 +184,9 @@ func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 		if err == nil {
 			err = c.Ping(ctx).Err() // which fails where INFO does not: while the server reads its data
 		}
+		if redis.HasErrorPrefix(err, "MISCONF") {
+			err = nil // its disk is full: what is there can be looked at, and each write says so
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		text, ready = cmp.Or(text, one), ready || err == nil
