@@ -198,6 +198,8 @@ func (p *program) await(ctx context.Context, handle *stem.Handle, begun time.Tim
 		return notFound("nothing was heard of task %s for %s: gave up waiting, the task goes on. stem task status %s looks again", handle.ID(), timeout, handle.ID())
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		return notFound("task %s is %s after %s: gave up waiting, the task goes on", handle.ID(), s.State, timeout)
+	} else if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted: the task goes on. stem task wait %s waits again", handle.ID())
 	} else if err != nil {
 		return err
 	}

@@ -122,6 +122,8 @@ func queueRows(counts []stem.QueueCounts, beats []stem.Heartbeat) []queueRow {
 		switch {
 		case r.Queue == stem.DefaultQueue && len(parked) > 0:
 			r.State = strings.Join(parked, "; ")
+		case r.State == "" && r.Ready+r.Delayed+r.Running > 0 && len(beats) == 0:
+			r.State = "no daemon is running"
 		case r.State == "" && r.Ready+r.Delayed+r.Running > 0 && r.Queue != stem.DefaultQueue:
 			r.State = "no pool runs this queue"
 		case r.State == "":

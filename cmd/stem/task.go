@@ -59,10 +59,12 @@ func (p *program) find(ctx context.Context, client *stem.Client, id string) (ste
 			found = append(found, item)
 		}
 	}
-	switch len(found) {
-	case 0:
+	switch {
+	case len(found) == 0 && page.Next != "":
+		return s, notFound("no task %s is known here, nor is it how one of the %d that changed last begins: it never was, its result has expired, or its whole id is needed", id, listMax)
+	case len(found) == 0:
 		return s, notFound("no task %s is known here: it never was, or its result has expired", id)
-	case 1:
+	case len(found) == 1:
 		return found[0], nil
 	}
 	return s, usageError("%d tasks begin with %s: give more of the id", len(found), id)
