@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,8 @@ func (o *outage) failed(err error, consequence string) {
 	}
 	o.mu.Unlock()
 	if first {
-		o.log.Error(fmt.Sprintf("%s: %v; %s; trying again every %v-%v", o.what, err, consequence, retryFirst, retryLast))
+		why := strings.ReplaceAll(err.Error(), "\n", "; ") // one line for each event, also of several errors
+		o.log.Error(fmt.Sprintf("%s: %s; %s; trying again every %v-%v", o.what, why, consequence, retryFirst, retryLast))
 	} else {
 		o.log.Debug(o.what, "error", err)
 	}
