@@ -78,7 +78,7 @@ func (b *broker) ring(call *claimCall, own string, d time.Duration) rung {
 	if !b.ownClock {
 		claim = s.EvalSha(ctx, pipe, call.lanes.of(s), append([]any{""}, call.args...)...)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	failed := bell.Err()
 	if errors.Is(failed, redis.Nil) {
 		failed = nil

@@ -55,6 +55,8 @@ func (d *db) explain(err error) error {
 	return fmt.Errorf("%s: %w", d.info, err)
 }
 
+const wantsPassword = "the server wants a password: put user and password into the URL"
+
 // lacksRight says where more is told: of a command within a script the server names neither it nor the key.
 const lacksRight = "the user lacks a permission: see the ACL in docs/redis.md; ACL LOG on the server names what is missing"
 
@@ -68,7 +70,8 @@ var advices = [...]struct {
 	{"READONLY ", stem.ErrReadOnly, "this is a replica: connect to the primary, or through Sentinel"},
 	{"MISCONF ", stem.ErrReadOnly, "the server can not write to its disk: look at its log"},
 	{"NOREPLICAS ", stem.ErrReadOnly, "fewer replicas are well than min-replicas-to-write wants: look at the replicas"},
-	{"NOAUTH", nil, "the server wants a password: put user and password into the URL"},
+	{"NOAUTH", nil, wantsPassword},
+	{"ERR Protocol error: unauthenticated", nil, wantsPassword}, // to a command with more arguments than it reads from strangers
 	{"WRONGPASS", nil, "user or password are wrong"},
 	{"NOPERM", nil, lacksRight},
 	{"ERR The user executing the script can't", nil, lacksRight}, // and says nothing of a permission itself

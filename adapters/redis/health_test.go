@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -140,6 +141,45 @@ func TestAConnectionThatBrokeSaysThatItIsNotKnownWhatWasDone(t *testing.T) {
 	proxy.CutReply(0)
 	_, err := store.Results.Load(t.Context(), "a")
 	wants(t, err, io.EOF, "the connection broke: what was under way may have been done or not")
+}
+
+// manyMessages are more than one script takes.
+func manyMessages(t *testing.T) (many []stem.Message) {
+	t.Helper()
+	for i := range 1500 {
+		many = append(many, message(t, fmt.Sprintf("task-%d", i)))
+	}
+	return many
+}
+
+func TestAConnectionThatIsRefusedFailsWhatItWasToCarryWithTheRefusal(t *testing.T) {
+	server := testserver.NewRedis(t)
+	if err := server.SetUser(t.Context(), "me", "swordfish", "~*", "&*", "+@all"); err != nil {
+		t.Fatal(err)
+	}
+	rotated, bare := open(t, server.UserURL("me", "swordfish", 0)), open(t, server.URL())
+	if err := server.SetUser(t.Context(), "me", "open-sesame", "resetpass"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Client.ConfigSet(t.Context(), "requirepass", "open-sesame").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Client.ClientKillByFilter(t.Context(), "type", "normal", "skipme", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	many := manyMessages(t)
+	for store, want := range map[*stem.Store]string{&rotated: "user or password are wrong", &bare: "put user and password into the URL"} {
+		for {
+			_, err := store.Broker.Publish(t.Context(), many...)
+			if err != nil && strings.Contains(err.Error(), "the connection broke") {
+				continue // it was one of those that were killed
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %q", err, want)
+			}
+			break
+		}
+	}
 }
 
 func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {

@@ -171,7 +171,7 @@ func (d *db) copied(ctx context.Context) bool {
 	for _, key := range d.copies() {
 		found = append(found, pipe.HGet(ctx, key, layoutField))
 	}
-	_, _ = pipe.Exec(ctx) // each has its own answer
+	execute(ctx, pipe)
 	return slices.ContainsFunc(found, func(c *redis.StringCmd) bool { return c.Val() == string(spreadLayout) })
 }
 

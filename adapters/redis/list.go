@@ -110,7 +110,7 @@ func (r *results) merged(ctx context.Context, from seat, limit int) *merger[seat
 		for n, i := range which {
 			cmds[n] = pipe.ZRevRangeByScoreWithScores(ctx, r.shards[i].keys.key(recentKey), places[i].next(piece))
 		}
-		_, _ = pipe.Exec(ctx) // each has its own error
+		execute(ctx, pipe)
 		for n, i := range which {
 			err := cmds[n].Err()
 			if err != nil && (!isAway(err) || ctx.Err() != nil) {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -82,7 +83,19 @@ func (c *conn) send(ctx context.Context, calls []*call) {
 		}
 		one.cmd = run(ctx, pipe, one.keys(s), one.args...)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
+}
+
+// execute sends commands; each has its own error then. Where a server refuses the connection itself, as with a wrong password, go-redis tells
+// none of them, and they would look as if they had been answered with nothing.
+func execute(ctx context.Context, pipe redis.Pipeliner) {
+	cmds, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return
+	}
+	for _, c := range cmds {
+		c.SetErr(err)
+	}
 }
 
 // inOrder sees to it that a node runs calls in their order: one that knows only some of their scripts, as may be after a restart, would run
