@@ -27,7 +27,9 @@ func (b *spreadBroker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	soon, cancel := context.WithTimeout(ctx, apartPatience)
 	defer cancel()
 	err := b.everywhere(soon, func(l *lane) error {
-		counts, err := l.Queues(soon)
+		brief, cancel := context.WithTimeout(soon, lookPatience) // else those that do not answer leave no time for others
+		defer cancel()
+		counts, err := l.Queues(brief)
 		mu.Lock()
 		defer mu.Unlock()
 		out = append(out, counts...)

@@ -144,7 +144,8 @@ func (f *fuse) blow() {
 	})
 }
 
-// answers says whether the node answers, or is none of the Cluster any more.
+// answers says whether the node answers, or is none of the Cluster any more. One that reads its data says so when it comes to it, and lets
+// calls wait until then.
 func (f *fuse) answers() bool {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), probing{}, true), probePatience)
 	defer cancel()
@@ -152,5 +153,5 @@ func (f *fuse) answers() bool {
 	node := f.node
 	f.mu.Unlock()
 	err := node.Ping(ctx).Err()
-	return !isTimeout(err) && !isDead(err)
+	return !isTimeout(err) && !isDead(err) && !redis.HasErrorPrefix(err, "LOADING")
 }
