@@ -24,9 +24,13 @@ func (b *spreadBroker) everywhere(ctx context.Context, do func(l *lane) error) e
 func (b *spreadBroker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	var mu sync.Mutex
 	var out []stem.QueueCounts
-	soon, cancel := context.WithTimeout(ctx, apartPatience)
+	lanes, err := b.all(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("queues: %w", err)
+	}
+	soon, cancel := context.WithTimeout(ctx, apartPatience) // from here on: the directory may have taken its time
 	defer cancel()
-	err := b.everywhere(soon, func(l *lane) error {
+	err = each(lanes, func(_ int, l *lane) error {
 		brief, cancel := context.WithTimeout(soon, lookPatience) // else those that do not answer leave no time for others
 		defer cancel()
 		counts, err := l.Queues(brief)
