@@ -25,17 +25,7 @@ func TestClaimsOfEmptyQueuesAskOnceEach(t *testing.T) {
 		}
 		return ds
 	}
-	scripts := func() (n int) {
-		t.Helper()
-		stats, err := server.Client.Info(t.Context(), "commandstats").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(stats) {
-			_, _ = fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &n)
-		}
-		return n
-	}
+	scripts := func() int { return scriptsOf(t, server) }
 	const claims, wait = 20, 10 * time.Millisecond
 	claim(wait)
 	before := scripts()

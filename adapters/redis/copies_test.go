@@ -20,22 +20,6 @@ const (
 	claimBytes, scriptBytes = 13 << 20, 6 << 20
 )
 
-// scriptsOf is how many scripts a server has run.
-func scriptsOf(t *testing.T, server *testserver.Redis) (n int) {
-	t.Helper()
-	text, err := server.Client.Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(text) {
-		var calls int
-		if _, err := fmt.Sscanf(line, "cmdstat_evalsha:calls=%d", &calls); err == nil {
-			n += calls
-		}
-	}
-	return n
-}
-
 // sizeOf is how large the body of one of them is.
 func sizeOf(i int) int {
 	if i == 0 {

@@ -1,8 +1,6 @@
 package redis_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -63,22 +61,12 @@ func TestMaintainDeletesFewResultsAtATimeWhateverTheOrderInWhichTheyExpire(t *te
 		settle(t, store, func(i int) stem.Settlement { s := done(ds[i]); s.Result.TTL = time.Hour; return s }, ds...)
 	}
 	now = now.Add(2 * time.Hour)
-	runs := func() (n int) {
-		stats, err := server.Client.Info(t.Context(), "commandstats").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(stats) {
-			_, _ = fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &n)
-		}
-		return n
-	}
-	before := runs()
+	before := scriptsOf(t, server)
 	m, err := store.Broker.(stem.Maintainer).Maintain(t.Context())
 	if err != nil || m.Results != tasks {
 		t.Fatalf("%d results were deleted, of %d, %v", m.Results, tasks, err)
 	}
-	if n := runs() - before; m.Results/n > 600 {
+	if n := scriptsOf(t, server) - before; m.Results/n > 600 {
 		t.Errorf("%d scripts deleted %d results", n, m.Results)
 	}
 }

@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stemd/stem"
@@ -79,16 +78,7 @@ func TestAListOfLargeTasksIsReadAFewAtATime(t *testing.T) {
 	if states[stem.Queued] != waiting || states[stem.Succeeded] != ended {
 		t.Error(states)
 	}
-	stats, err := server.Client.Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	scripts := 0
-	for line := range strings.Lines(stats) {
-		n := 0
-		_, _ = fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &n)
-		scripts += n
-	}
+	scripts := scriptsOf(t, server)
 	if least := (waiting + ended) * large / (5 << 20); scripts < least {
 		t.Errorf("%d scripts read it all, want at least %d", scripts, least)
 	}

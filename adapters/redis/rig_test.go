@@ -2,11 +2,13 @@ package redis_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
 )
 
 const (
@@ -74,4 +76,20 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// scriptsOf is how many scripts a server has run.
+func scriptsOf(t *testing.T, server *testserver.Redis) (n int) {
+	t.Helper()
+	text, err := server.Client.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(text) {
+		var calls int
+		if _, err := fmt.Sscanf(line, "cmdstat_evalsha:calls=%d", &calls); err == nil {
+			n += calls
+		}
+	}
+	return n
 }

@@ -131,14 +131,16 @@ local function turnTo(q, n, member, rank, name, last)
 end
 
 -- bodiesOf reads the values of tasks until they are large enough together for one claim: a server that copies more at once serves nobody
--- else for long. The ids of those that it did not read are removed.
+-- else for long. It reads few at a time, and no more than there is room for if they are as large as the largest so far. The ids of those that
+-- it did not read are removed.
 local function bodiesOf(ids)
-  local values, size = {}, bytes
+  local values, size, largest, piece = {}, bytes, 1, 1
   while #values < #ids and size < BYTES do
-    for _, value in ipairs(call('HMGET', BODIES, unpack(ids, #values + 1, math.min(#values + PIECE, #ids)))) do
-      values[#values + 1] = value
-      size = size + (value and #value or 0)
+    for _, value in ipairs(call('HMGET', BODIES, unpack(ids, #values + 1, math.min(#values + piece, #ids)))) do
+      local n = value and #value or 0
+      values[#values + 1], size, largest = value, size + n, max(largest, n)
     end
+    piece = max(1, math.min(PIECE, math.floor((BYTES - size) / largest)))
   end
   for i = #ids, #values + 1, -1 do ids[i] = nil end
   return values
@@ -151,9 +153,6 @@ local function take(q, n)
   if not EPOCH then begin() end
   local name, last = part(first[1])
   if name then return turnTo(q, n, first[1], tonumber(first[2]), name, last) end
-  if n > 1 then -- no more than there is room for, if they are as large as the first; if they are larger, see bodiesOf
-    n = math.min(n, max(1, math.floor((BYTES - bytes) / call('HSTRLEN', BODIES, first[1]))))
-  end
   local ids = n > 1 and call('ZRANGE', ready(q), 0, int(n - 1)) or { first[1] }
   for i = #ids, 1, -1 do
     if part(ids[i]) then
