@@ -39,7 +39,8 @@ type Message struct {
 	// Lease is how long a claim of this message lasts (visibilityTimeout); 0: as long as the claimer asks for.
 	Lease time.Duration
 	// GeneratedID: the id was made at random by the client, so it is deduplicated only while the task is live. A chosen or
-	// derived id is remembered for DefaultDedupe after its end.
+	// derived id is remembered for DefaultDedupe after its end. While State.Epoch is 0 it says that nobody has published the id before, which
+	// a store may take at its word; who repeats a call that may have been carried out sets 1.
 	GeneratedID bool
 	// Unique reserves a key for the task; the zero value reserves none.
 	Unique Reservation

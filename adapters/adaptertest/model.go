@@ -90,6 +90,7 @@ type model struct {
 	want, got stem.Store // the memory store, and the one under test
 	claims    []claims   // every claim there was, the stale ones too
 	ids       []string   // every task there was
+	singles   []stem.Message
 	versions  map[stem.RecordRef][][2]int64
 }
 
@@ -120,6 +121,7 @@ func (m *model) must(err error) {
 func (m *model) actions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){
 		"publish":  m.publish,
+		"single":   m.single,
 		"book":     m.book,
 		"claim":    m.claim,
 		"extend":   m.extend,
