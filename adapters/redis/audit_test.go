@@ -23,6 +23,7 @@ type audit struct {
 	recent                                              map[string]int64
 	places                                              map[string][]string // of each live task: where it stands
 	pageOf                                              map[string]*bound
+	boxed                                               int
 }
 
 // bound is a page as it lies on the server.
@@ -100,8 +101,8 @@ func (a *audit) readPages() {
 		a.must(err)
 		b.base = b.lane<<49 + arrival
 		items := &reader{s: a.pages[name]}
-		items.take(4 * n)
 		for range n {
+			items.number()
 			b.ids = append(b.ids, items.name())
 			items.blob()
 		}
@@ -124,6 +125,10 @@ func (a *audit) queues() {
 	for keys := a.client.Scan(ctx, 0, a.prefix+"q:*", 1000).Iterator(); keys.Next(ctx); {
 		name := strings.TrimPrefix(keys.Val(), a.prefix)
 		queue, kind := name[2:len(name)-2], name[len(name)-1:]
+		if kind == "i" {
+			a.inbox(queue)
+			continue
+		}
 		if !slices.Contains(names, queue) && kind != "b" {
 			a.fault("%s is there and its queue is not known", name)
 		}
@@ -153,8 +158,34 @@ func (a *audit) queues() {
 			delete(rest, keys.Val())
 		}
 	}
+	if n := len(a.hash("unsorted")); n != a.boxed {
+		a.fault("%d messages are noted in inboxes, %d are there", n, a.boxed)
+	}
 	if len(rest) > 0 {
 		a.fault("surplus of keys that have none: %v", rest)
+	}
+}
+
+// inbox looks at what is to be sorted into a queue.
+func (a *audit) inbox(queue string) {
+	ctx := context.Background()
+	mail, err := a.client.Get(ctx, a.prefix+"q:"+queue+":i").Result()
+	a.must(err)
+	rung, err := a.client.Exists(ctx, a.prefix+"q:"+queue+":b").Result()
+	a.must(err)
+	if rung == 0 {
+		a.fault("the inbox of %s has something and its bell is not rung", queue)
+	}
+	for r := (&reader{s: mail}); r.s != ""; {
+		_, id, _ := r.number(), r.name(), r.blob()
+		a.must(r.err)
+		if _, live := a.bodies[id]; live {
+			a.fault("%s is in the inbox of %s and among the bodies", id, queue)
+		}
+		if noted := a.hash("unsorted")[id]; noted != queue {
+			a.fault("%s is in the inbox of %s and noted in that of %q", id, queue, noted)
+		}
+		a.boxed++
 	}
 }
 

@@ -2,7 +2,7 @@
 // any number of hosts. A single server, one behind Sentinel, and a Cluster are the same to it. Only programs that want such a
 // store import it.
 //
-// Everything is done by Lua scripts, so a call is one round trip and a settlement is one transaction: acknowledgement, result, records,
+// What changes more than one thing is done by Lua scripts, so a call is one round trip and a settlement is one transaction: acknowledgement, result, records,
 // count and follow-ups are written together or not at all. All keys of a namespace begin with its name in braces, "{stem}:".
 //
 // In a Cluster that would put them on one node. There a namespace is many such stores, each under a tag of its own: "{stem{q:1f}:" for
@@ -16,6 +16,8 @@
 //	                             short, and the same for all tasks of a claim, until something else happens to the task
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
+//	q:<queue>:i                  the inbox, a string: messages that are still to be sorted into the queue
+//	unsorted                     hash by task id: the queue in whose inbox a message is
 //	pages, marks, surplus        messages that were published together, what happened to each, and how many tasks more than members
 //	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
 //	results, recent              statuses; everything known by its last update, but for what is claimed
@@ -32,6 +34,11 @@
 // A task of a page is its entry in bodies and its part of the page, so a message costs the server one command's share of a few, and so does
 // its claim; its end costs one for the entry and one for the result. As soon as anything else happens to it, it leaves its page and is
 // a task by itself (lua/page.lua, lua/unpage.lua).
+//
+// For a task that is enqueued alone a script would cost more than the task. So it is appended to the inbox of its queue by plain commands, and
+// sorted into the queue with others by whoever next puts something there or takes something out, by who looks for it, or by those who enqueue
+// when the inbox is full (inbox.go, lua/inbox.lua). Nothing is asked about its id, so only a new one can come that way, and who repeats a
+// call comes another.
 //
 // Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back
 // takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round

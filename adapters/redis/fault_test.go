@@ -212,6 +212,39 @@ func TestAPublishCutAnywhereIsThereOnceWhenItIsRepeated(t *testing.T) {
 	})
 }
 
+// What goes into an inbox is there once too, if who repeats it says that he does, and whether or not it has been sorted meanwhile.
+func TestASingleTaskWhosePublishIsCutAnywhereIsThereOnceWhenItIsRepeated(t *testing.T) {
+	f := newFaults(t)
+	msgs := map[string]stem.Message{}
+	publish := func(id string) error {
+		_, err := f.store.Broker.Publish(t.Context(), msgs[id])
+		return err
+	}
+	f.everywhere(func(id string) {
+		msgs[id] = single(t)
+	}, publish, func(id string, cut bool) {
+		m := msgs[id]
+		if cut && f.n%2 == 0 {
+			if q := counts(t, f.calm); q.Ready > 1 {
+				t.Fatalf("there are %+v", q)
+			}
+			if ds := claim(t, f.calm, 1); len(ds) > 0 {
+				settle(t, f.calm, func(int) stem.Settlement { return stem.Settlement{Kind: stem.Release} }, ds...)
+			}
+		}
+		if cut {
+			m.State.Epoch = 1
+			if _, err := f.store.Broker.Publish(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.settle(f.calm, done(f.claim(m.ID))); err != nil {
+			t.Fatal(err)
+		}
+		f.nothing()
+	})
+}
+
 func TestAClaimCutAnywhereIsDeliveredToSomebodyElseAndOnlyOnce(t *testing.T) {
 	twice(t, func(t *testing.T, f *faults) {
 		f.everywhere(func(id string) {

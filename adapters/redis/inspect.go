@@ -22,17 +22,22 @@ const (
 // Queues implements stem.Inspector.
 func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	pipe := b.client.Pipeline()
-	known, dead := pipe.SMembers(ctx, b.keys.key(queuesKey)), pipe.HGetAll(ctx, b.keys.key(countKey))
+	known, unsorted, dead := pipe.SMembers(ctx, b.keys.key(queuesKey)), pipe.HVals(ctx, b.keys.key(unsortedKey)), pipe.HGetAll(ctx, b.keys.key(countKey))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, b.wrap("queues", err)
 	}
-	names, letters := known.Val(), dead.Val()
+	names, letters := append(known.Val(), unsorted.Val()...), dead.Val()
+	slices.Sort(names)
+	names = slices.Compact(names)
 	var out []stem.QueueCounts
-	for part := range slices.Chunk(names, countMax) {
+	for len(names) > 0 {
+		part := names[:min(len(names), countMax)]
 		n, err := b.run(ctx, "counts", b.keys.lanes(part...), len(part)).Int64Slice()
 		if err != nil {
 			return nil, b.wrap("queues", err)
 		}
+		part = part[:len(n)/4]
+		names = names[len(part):]
 		for i, name := range part {
 			c := n[4*i:]
 			if c[0]+c[1]+c[2] > 0 {
@@ -63,6 +68,9 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 		}
 	}
 	limit := adapters.PageLimit(q.Limit)
+	if _, err := b.sorted(ctx, q.Queue); err != nil { // what can not be sorted is at the end
+		return page, b.wrap("browse", err)
+	}
 	found, err := b.run(ctx, "browse", b.keys.lanes(q.Queue), place, due, rank, limit+1, browseMax).Slice()
 	if err != nil {
 		return page, b.wrap("browse", err)

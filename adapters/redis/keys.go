@@ -6,7 +6,7 @@ import "slices"
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
 	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale", "lapsing",
-	"pages", "marks", "surplus", "batches",
+	"pages", "marks", "surplus", "batches", unsortedKey,
 }
 
 // perQueue are the keys of each queue: what the function is called by which a script has it, and how the key ends.
@@ -16,25 +16,27 @@ var perQueue = [...]struct{ function, suffix string }{
 	{"leased", ":l"},  // zset: task by end of its lease
 	{"late", ":x"},    // zset: ready tasks whose lease is over, by when that was seen
 	{"bell", ":b"},    // zset: one member when somebody is to look
+	{"inbox", ":i"},   // string: what is to be sorted into the queue
 }
 
 const (
-	metaKey    = "meta"
-	bodiesKey  = "bodies"
-	resultsKey = "results"
-	seenKey    = "seen"
-	groupsKey  = "groups"
-	queuesKey  = "queues"
-	deadKey    = "dead"
-	countKey   = "deadcount"
-	recentKey  = "recent"
-	groupData  = "groupdata"
-	membersKey = "members"
-	ebbKey     = "ebb"
-	recordsKey = "records"
-	watched    = "watched"
-	pagesKey   = "pages"
-	marksKey   = "marks"
+	metaKey     = "meta"
+	bodiesKey   = "bodies"
+	resultsKey  = "results"
+	seenKey     = "seen"
+	groupsKey   = "groups"
+	queuesKey   = "queues"
+	deadKey     = "dead"
+	countKey    = "deadcount"
+	recentKey   = "recent"
+	groupData   = "groupdata"
+	membersKey  = "members"
+	ebbKey      = "ebb"
+	recordsKey  = "records"
+	watched     = "watched"
+	pagesKey    = "pages"
+	marksKey    = "marks"
+	unsortedKey = "unsorted"
 )
 
 // keys are the names of one namespace's keys.
@@ -57,7 +59,8 @@ func (k keys) key(name string) string { return k.prefix + name }
 // none, so that no two of different namespaces are the same.
 func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{l:" + key + "}" }
 
-func (k keys) bell(queue string) string { return k.prefix + "q:" + queue + ":b" }
+func (k keys) bell(queue string) string  { return k.prefix + "q:" + queue + ":b" }
+func (k keys) inbox(queue string) string { return k.prefix + "q:" + queue + ":i" }
 
 // lanes collects the queues that a script may touch and numbers them from 1.
 type lanes struct {

@@ -20,6 +20,9 @@ func (b *broker) Knows(ctx context.Context, ids ...string) ([]bool, error) {
 	if len(ids) == 0 {
 		return out, nil
 	}
+	if err := b.sortFor(ctx, ids...); err != nil {
+		return nil, b.wrap("knows", err)
+	}
 	live := make([]*redis.BoolCmd, len(ids))
 	var seen *redis.FloatSliceCmd
 	now, err := b.readAt(ctx, func(pipe redis.Pipeliner) func() error {
@@ -40,6 +43,9 @@ func (b *broker) Knows(ctx context.Context, ids ...string) ([]bool, error) {
 
 // Stays implements adapters.Lane.
 func (b *broker) Stays(ctx context.Context, ids ...string) ([]*adapters.Stay, error) {
+	if err := b.sortFor(ctx, ids...); err != nil {
+		return nil, b.wrap("stays", err)
+	}
 	out := make([]*adapters.Stay, 0, len(ids))
 	for len(out) < len(ids) {
 		tasks, err := b.run(ctx, "stays", b.keys.lanes(), anys(ids[len(out):])...).StringSlice()

@@ -83,13 +83,14 @@ func (d *db) torn(ctx context.Context, leaves []leaf, pages map[sheet]string) (n
 
 // end is where the first n messages of its page end; -1: the page is shorter than it says.
 func (l leaf) end(page string, n int) int {
-	switch {
-	case n == 0:
-		return 4 * l.of
-	case len(page) < 4*n:
+	r := &reader{s: page}
+	for range n {
+		_, _, _ = r.number(), r.name(), r.blob()
+	}
+	if r.err != nil {
 		return -1
 	}
-	return 4*l.of + int(order.Uint32([]byte(page[4*(n-1):4*n])))
+	return len(page) - len(r.s)
 }
 
 // deliveries appends the tasks of a leaf; d has what is the same for all of them.
@@ -100,8 +101,8 @@ func (l leaf) deliveries(out []stem.Delivery, page string, d stem.Delivery, now 
 		return nil, errShort
 	}
 	for items := (&reader{s: page[first:last]}); items.s != ""; p.index++ {
-		id, given := items.name(), items.blob()
-		s, rest, err := decodeGiven(given, int64(d.Receipt.Epoch), l.created)
+		created, id, given := items.number(), items.name(), items.blob()
+		s, rest, err := decodeGiven(given, int64(d.Receipt.Epoch), cmp.Or(created, l.created))
 		if err = cmp.Or(items.err, err); err == nil {
 			d.Message, err = decodeMessage(s, rest)
 		}

@@ -93,6 +93,10 @@ func (r *results) listing(ctx context.Context, from seat, limit int) (next func(
 		}, &all.missing, nil
 	}
 	running, err := r.running(ctx)
+	if err != nil {
+		return nil, new(error), err
+	}
+	err = r.addBoxed(ctx, running)
 	return func(last seat) ([]seat, error) { return r.seats(ctx, running, last, max(limit+1, pageChunk)) }, new(error), err
 }
 
@@ -176,6 +180,22 @@ func (r *results) running(ctx context.Context) (map[string]int64, error) {
 		}
 	}
 	return out, nil
+}
+
+// addBoxed adds the tasks in inboxes, as far as these can not be sorted.
+func (r *results) addBoxed(ctx context.Context, to map[string]int64) error {
+	queues, err := r.boxed(ctx)
+	if err != nil || len(queues) == 0 {
+		return err
+	}
+	if done, err := r.sorted(ctx, queues...); done || err != nil {
+		return err
+	}
+	there, err := r.peek(ctx, queues)
+	for id, t := range there {
+		to[id] = t.state.updated
+	}
+	return err
 }
 
 // held adds the claimed tasks of one queue, a part at a time. A lease that is extended meanwhile is seen twice, and none is missed.

@@ -22,7 +22,7 @@ const (
 
 // Maintain implements stem.Maintainer.
 func (b *broker) Maintain(ctx context.Context) (stem.Maintained, error) {
-	return b.maintain(ctx, b.deleteExpired, b.dissolveGroups, b.forgetEvents, b.pruneQueues)
+	return b.maintain(ctx, b.sortOut, b.deleteExpired, b.dissolveGroups, b.forgetEvents, b.pruneQueues)
 }
 
 // keep is Maintain where there are no queues.

@@ -6,13 +6,8 @@ import (
 	"github.com/stemd/stem"
 )
 
-// plain says whether a message is ready at once and reserves no key, as most do.
-func plain(m *stem.Message) bool {
-	return m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
-}
-
 // publishOne publishes one plain message as cheaply as can be: most producers enqueue one task at a time. false: something is known of its
-// id, so what becomes of it is for lua/publish.lua to say.
+// id, or something comes before it, so what becomes of it is for lua/publish.lua to say.
 func (d *db) publishOne(ctx context.Context, m *stem.Message) (bool, error) {
 	given, err := encodeMessage(m, 1)
 	if err != nil {

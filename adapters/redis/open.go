@@ -24,8 +24,10 @@ const closePatience = 2 * time.Second
 // db is what lies under one hash tag, and so on one node: a namespace, or a part of a spread one.
 type db struct {
 	*conn
-	keys keys
-	calm calm
+	keys      keys
+	calm      calm
+	reckoning atomic.Pointer[reckoning] // nil: none yet
+	filling   atomic.Pointer[string]    // a queue in whose inbox there was something before our last message; nil: none
 }
 
 // under is the part of a namespace that has a tag of its own.

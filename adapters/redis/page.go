@@ -93,23 +93,28 @@ func (d *db) bulkCall(msgs []stem.Message, pages [][]int) (*call, error) {
 	return c, nil
 }
 
-// encodePage writes where each message of a page ends, and the messages: id, length, and what encodeMessage gives.
-func encodePage(msgs []stem.Message, page []int, queue int) ([]byte, error) {
+// encodePage writes the messages of a page, whose time is the page's.
+func encodePage(msgs []stem.Message, page []int, queue int) (value []byte, err error) {
 	size := 0
 	for _, n := range page {
 		size += sizeOf(&msgs[n]) + 256
 	}
-	head := 4 * len(page)
-	value := make([]byte, head, head+size)
-	for i, n := range page {
-		var err error
-		value = append(name(value, msgs[n].ID), 0, 0, 0, 0)
-		begin := len(value)
-		if value, err = appendMessage(value, &msgs[n], queue); err != nil {
+	value = make([]byte, 0, size)
+	for _, n := range page {
+		if value, err = appendItem(value, 0, &msgs[n], queue); err != nil {
 			return nil, err
 		}
-		order.PutUint32(value[begin-4:], uint32(len(value)-begin))
-		order.PutUint32(value[4*i:], uint32(len(value)-head))
 	}
 	return value, nil
+}
+
+// appendItem appends a time, id, length, and what encodeMessage gives.
+func appendItem(value []byte, time int64, m *stem.Message, queue int) ([]byte, error) {
+	value = append(name(number(value, time), m.ID), 0, 0, 0, 0)
+	begin := len(value)
+	value, err := appendMessage(value, m, queue)
+	if err == nil {
+		order.PutUint32(value[begin-4:], uint32(len(value)-begin))
+	}
+	return value, err
 }

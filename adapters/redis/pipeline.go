@@ -14,6 +14,7 @@ type call struct {
 	key    string // instead of lanes: the only one that it uses
 	args   []any
 	msgs   []int // places in the batch that it serves
+	db     *db   // set by scatter
 	whole  bool  // it goes with the source of the script
 	cmd    *redis.Cmd
 }

@@ -52,6 +52,17 @@ func (b *broker) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Publ
 
 // publish publishes the messages at these indexes, in this order, and waits for the replicas that must have them.
 func (d *db) publish(ctx context.Context, msgs []stem.Message, at []int, out []stem.Published) error {
+	if d.fitBox(msgs, at) {
+		if err := d.box(ctx, msgs, at); err != nil {
+			return err
+		}
+		return d.replicated(ctx)
+	}
+	if ids := copied(msgs, at); len(ids) > 0 {
+		if err := d.sortFor(ctx, ids...); err != nil {
+			return err
+		}
+	}
 	if len(at) == 1 && d.pageMin > 1 && plain(&msgs[at[0]]) {
 		done, err := d.publishOne(ctx, &msgs[at[0]])
 		if err != nil {

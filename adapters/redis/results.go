@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/stemd/stem"
@@ -29,14 +31,39 @@ func (r *results) Save(ctx context.Context, writes ...stem.StatusWrite) error {
 	if err := r.mayWrite("save results"); err != nil {
 		return err
 	}
-	ps := portions(r.shards, len(writes), func(i int) *db { return shard(r.shards, writes[i].Status.ID) })
-	return r.wrap("save results", r.scatter(ctx, "save", ps, func(d *db, at []int) (*call, int, error) { return d.saveCall(writes, at) }, nil))
+	at := make([]int, len(writes))
+	for i := range at {
+		at[i] = i
+	}
+	for looked := byte(0); len(at) > 0; looked = 1 {
+		left := at
+		at = nil // those of tasks that are in inboxes
+		ps := portions(r.shards, len(left), func(i int) *db { return shard(r.shards, writes[left[i]].Status.ID) })
+		err := r.scatter(ctx, "save", ps, func(d *db, which []int) (*call, int, error) {
+			return d.saveCall(writes, left, which, looked)
+		}, func(c *call) error {
+			boxed, err := c.cmd.Int()
+			if err != nil || boxed == 0 {
+				return err
+			}
+			var ids []string
+			for _, i := range c.msgs {
+				at, ids = append(at, left[i]), append(ids, writes[left[i]].Status.ID)
+			}
+			return c.db.sortFor(ctx, ids...)
+		})
+		if err != nil {
+			return r.wrap("save results", err)
+		}
+	}
+	return nil
 }
 
-func (d *db) saveCall(writes []stem.StatusWrite, at []int) (c *call, n int, err error) {
-	c = d.callOf()
+// saveCall saves as many of these writes as fit into one call: those at the indexes that are at these places.
+func (d *db) saveCall(writes []stem.StatusWrite, indexes, at []int, looked byte) (c *call, n int, err error) {
+	c = d.callOf(looked)
 	for size := 0; n < len(at) && n < loadMax && size < settleBytes; n++ {
-		w := &writes[at[n]]
+		w := &writes[indexes[at[n]]]
 		status, err := stem.EncodeStatus(&w.Status)
 		if err != nil {
 			return nil, 0, err
@@ -87,6 +114,38 @@ func (d *db) loadOf(ctx context.Context, shards []*db, ids []string) ([]known, e
 	for i := range left {
 		left[i] = i
 	}
+	boxed, err := d.loadThose(ctx, shards, ids, left, out)
+	if err != nil || len(boxed) == 0 {
+		return out, err
+	}
+	there := map[string]known{}
+	for d, queues := range boxed {
+		done, err := d.sorted(ctx, queues...)
+		if err != nil {
+			return out, err
+		}
+		if !done {
+			found, err := d.peek(ctx, queues)
+			if err != nil {
+				return out, err
+			}
+			maps.Copy(there, found)
+		}
+	}
+	left = left[:0]
+	for i := range out {
+		if out[i].status() == nil {
+			out[i] = there[ids[i]]
+			left = append(left, i)
+		}
+	}
+	left = slices.DeleteFunc(left, func(i int) bool { return out[i].live != nil })
+	_, err = d.loadThose(ctx, shards, ids, left, out) // what is sorted now
+	return out, err
+}
+
+// loadThose reads what is known of the tasks at these indexes, and says in which inboxes those are of which nothing else is known.
+func (d *db) loadThose(ctx context.Context, shards []*db, ids []string, left []int, out []known) (boxed map[*db][]string, err error) {
 	for len(left) > 0 {
 		asked := left
 		left = nil // those that were too much for one answer
@@ -103,8 +162,16 @@ func (d *db) loadOf(ctx context.Context, shards []*db, ids []string) ([]known, e
 				return err
 			}
 			now := values[0].(int64)
+			for _, q := range values[1].([]any) {
+				if boxed == nil {
+					boxed = map[*db][]string{}
+				}
+				if q := q.(string); !slices.Contains(boxed[c.db], q) {
+					boxed[c.db] = append(boxed[c.db], q)
+				}
+			}
 			for n, i := range c.msgs {
-				v := values[min(1+3*n, len(values)):]
+				v := values[min(2+3*n, len(values)):]
 				if len(v) == 0 {
 					left = append(left, asked[i])
 				} else if out[asked[i]], err = decodeKnown(now, v[0].(string), v[1].(string), v[2].(string)); err != nil {
@@ -114,10 +181,10 @@ func (d *db) loadOf(ctx context.Context, shards []*db, ids []string) ([]known, e
 			return nil
 		})
 		if err != nil {
-			return out, err
+			return nil, err
 		}
 	}
-	return out, nil
+	return boxed, nil
 }
 
 func decodeKnown(now int64, value, message, result string) (k known, err error) {

@@ -28,6 +28,14 @@ func message(t testing.TB, id string, opts ...stem.Option) stem.Message {
 	return m
 }
 
+// single is a task as producers enqueue them one by one.
+func single(t testing.TB, opts ...stem.Option) stem.Message {
+	t.Helper()
+	m := message(t, stem.NewID(), opts...)
+	m.GeneratedID = true
+	return m
+}
+
 // ask is a claim of one task.
 func ask(lease time.Duration) stem.Claim {
 	return stem.Claim{Queues: []stem.QueueLimit{{Queue: queue}}, Max: 1, Lease: lease, Owner: owner}
@@ -41,8 +49,9 @@ func done(d stem.Delivery) stem.Settlement {
 // roundTrip takes one task from its publishing to its result.
 func roundTrip(t *testing.T, store stem.Store) {
 	t.Helper()
-	id := stem.NewID()
-	if _, err := store.Broker.Publish(t.Context(), message(t, id)); err != nil {
+	m := single(t)
+	id := m.ID
+	if _, err := store.Broker.Publish(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	c := ask(time.Minute)

@@ -15,24 +15,28 @@ import (
 //go:embed lua
 var sources embed.FS
 
+// putting are the files of scripts that put tasks into queues.
+const putting = "short state page counters ring arrive mail bind inbox"
+
 // parts are the files that each script is made of, between base.lua and its own.
 var parts = map[string]string{
-	"enqueue": "ring known new short state page counters arrive", "one": "ring", "bulk": "short state page counters ring arrive known",
-	"publish": "short state page counters ring arrive",
-	"claim":   "ring short ahead lone state page unpage counters", "extend": "short state page unpage ring", "release": "short state page unpage ring",
-	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive group record lapse result end",
-	"replay": "short state page counters ring arrive end", "letters": "", "purgedead": "short state end",
+	"enqueue": "ring known new short state page counters arrive mail bind inbox", "one": "ring", "bulk": putting + " known",
+	"publish": putting,
+	"claim":   "ring short mail ahead lone state page unpage counters arrive bind inbox", "extend": "short state page unpage ring", "release": "short state page unpage ring",
+	"done": "short ring lapse", "donepage": "short state page unpage ring lapse batch", "settle": "short state page unpage counters ring arrive mail bind inbox group record lapse result end",
+	"replay": putting + " end", "letters": "", "purgedead": "short state end",
 	"save": "short state page unpage ring lapse result", "load": "short state page", "stays": "short state page", "waiting": "short state page",
 	"leaves": "short state page", "cancelpage": "short state page unpage counters ring lapse batch", "expire": "group",
 	"opengroup": "group", "loadgroup": "group", "tally": "group", "fired": "group", "dissolve": "",
-	"records": "counters record", "recordlist": "", "counts": "short state page", "running": "short state page", "leases": "short state page", "after": "short state page", "browse": "short state page",
+	"records": "counters record", "recordlist": "", "counts": "short state page mail", "running": "short state page", "leases": "short state page", "after": "short state page", "browse": "short state page mail",
 	"maintain": "short state counters record end", "prune": "",
-	"adopt": "short state page counters ring arrive", "leave": "short state page unpage ring end", "level": "", "look": "",
+	"adopt": putting, "leave": "short state page unpage ring end", "level": "", "look": "",
+	"sort": putting,
 }
 
 // ending are the scripts that a full server runs too: they end what is there, keep it from running twice, or make room, and without them it
 // would stay full. It refuses those by which something new comes. Those that only read have no flags, as a replica runs no others.
-var ending = strings.Fields("claim extend release done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
+var ending = strings.Fields("claim extend release sort done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
 
 // onFull is the first line of a script that a full server runs.
 const onFull = "#!lua flags=allow-oom\n"

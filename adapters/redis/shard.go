@@ -55,7 +55,7 @@ func (d *db) scatter(ctx context.Context, script string, all []*portion, build f
 			if err != nil {
 				return err
 			}
-			c.script, c.msgs, p.at = script, p.at[:n], p.at[n:]
+			c.script, c.db, c.msgs, p.at = script, p.db, p.at[:n], p.at[n:]
 			calls = append(calls, c)
 			if len(p.at) > 0 {
 				rest = append(rest, p)

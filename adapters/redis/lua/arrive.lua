@@ -15,9 +15,12 @@ local function forget(id)
   return (unpk('<d', r))
 end
 
+local sort -- see inbox.lua
+
 -- insert writes a message behind what is in its queue; past is the state of its past life, or nil.
 local function insert(id, given, epoch, past)
   local due, _, lease, flags, lane, q, n, p = unpk(GIVEN, given)
+  sort(q)
   local rank, tail = lane * LANE + arrival(), sub(given, p, p + n - 1)
   call('HSET', BODIES, id, pack('<ddd', epoch, NOW, rank) .. given)
   if past then
@@ -46,8 +49,9 @@ end
 
 -- publish accepts a message unless its id is live or remembered or its key is taken; it returns the id that stands for it.
 local function publish(id, given)
+  local _, floor, _, flags, _, q, n, p = unpk(GIVEN, given)
+  sort(q)
   if live(id) or tonumber(call('ZSCORE', SEEN, id) or 0) > NOW then return id end
-  local _, floor, _, flags, _, _, n, p = unpk(GIVEN, given)
   if has(flags, UNIQUE) then
     local by = holder((uniqueOf(sub(given, p, p + n - 1))))
     if by and by ~= id then return by end

@@ -85,6 +85,13 @@ if after <= 1 and not full() then
     waiting[#waiting + 1] = { rankOf(m), idOf(m) }
   end
   line(waiting, after == 1 and minor)
+  local value, place = call('GET', inbox(1)) or '', 2 ^ 48 -- behind all that is sorted
+  local id, _, lane, _, next = letter(value, 1)
+  while id do
+    place = place + 1
+    waiting[#waiting + 1] = { lane * LANE + place, id }
+    id, _, lane, _, next = letter(value, next)
+  end
   emitByRank(1, waiting)
 end
 

@@ -193,10 +193,16 @@ local function take(q, n)
   return #ids
 end
 
-local got = 0
+local got, sorting = 0, 0
 local function visit(q)
   local more = promote(q)
   local left = most - got
+  local size = call('STRLEN', inbox(q))
+  if left > 0 and size > 0 and sorting < 2 * SORTBYTES then
+    sorting = sorting + size
+    local rest, torn = sortSome(q)
+    more, lost = more or rest > 0, lost + (torn and 1 or 0)
+  end
   local limit = tonumber(ARGV[4 + q])
   if limit > 0 then left = math.min(left, limit) end
   while left > 0 and bytes < BYTES do
@@ -204,7 +210,7 @@ local function visit(q)
     if n == 0 then break end
     got, left = got + n, left - n
   end
-  if more or call('EXISTS', ready(q)) == 1 then ring(q) end -- for the next who waits
+  if more or call('EXISTS', ready(q), inbox(q)) > 0 then ring(q) end -- for the next who waits
   if got == 0 then
     local first = call('ZRANGE', delayed(q), 0, 0, 'WITHSCORES')[2]
     local lease = call('ZRANGE', leased(q), 0, 0, 'WITHSCORES')[2]

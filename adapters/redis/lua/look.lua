@@ -2,7 +2,7 @@
 -- and the numbers of the queues that have something.
 local out = { -1 }
 for q = 1, tonumber(ARGV[2]) do
-  local there = call('EXISTS', ready(q)) == 1
+  local there = call('EXISTS', ready(q), inbox(q)) > 0
   if not there then
     for _, key in ipairs({ delayed(q), leased(q) }) do
       local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]

@@ -1,7 +1,12 @@
 -- What enqueue.lua does while nothing is known of any of its ids, as is nearly always so, as cheaply as can be; ARGV are those of the
 -- script. A task has no epoch until it is claimed.
 local n = tonumber(ARGV[2])
-if not known(3, 2 + n) then
+local function unsorted()
+  for run = 3 + 2 * n, #ARGV, 2 do
+    if call('EXISTS', inbox((unpk('<H', ARGV[run])))) == 1 then return true end
+  end
+end
+if not known(3, 2 + n) and not unsorted() then
   local seq, i, bodies, recent = call('HINCRBY', META, 'seq', n) - n, 0, {}, {}
   for run = 3 + 2 * n, #ARGV, 2 do
     local q, lane, count = unpk('<HBH', ARGV[run])

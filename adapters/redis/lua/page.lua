@@ -2,7 +2,7 @@
 -- As long as no more happens to a task than a claim and a plain end, it is in its page only: its body's value is the name of the page,
 -- which is the number of its first arrival, and there is no state. For all else it leaves the page first, see unpage.lua.
 --
--- A page's value is where each message ends, and for each: id, length, what Go wrote. The server makes a hash of whatever a script reads, byte
+-- A page's value is for each message: when it was published (0: with the page), id, length, what Go wrote. The server makes a hash of whatever a script reads, byte
 -- by byte, so none reads a page without need. The page's marks are short: when it was published, flags, lane, how many, a byte for each, and
 -- the claims that have tasks: number, epoch, time, owner. A byte is READY, the number of the claim, or GONE.
 --
@@ -48,30 +48,33 @@ end
 local function opened(name)
   local p = marked(name)
   if p.marks and not p.value then
-    p.value, p.items = call('HGET', PAGES, name) or nil, 4 * p.n + 1
+    p.value, p.ends = call('HGET', PAGES, name) or nil, { [0] = 0 }
+    for i = 1, p.value and p.n or 0 do
+      local _, _, size, at = unpk('<dHc0I', p.value, p.ends[i - 1] + 1)
+      p.ends[i] = at + size - 1
+    end
   end
   return p.value and p
 end
 
--- ends says where the first n items of a page end.
-local function ends(p, n) return n == 0 and p.items - 1 or p.items - 1 + unpk('<I', p.value, 4 * n - 3) end
+-- item gives id and time of one, and where its length is.
 local function item(p, i)
-  local id, at = unpk('<Hc0', p.value, ends(p, i) + 1)
-  return id, at
+  local time, id, at = unpk('<dHc0', p.value, p.ends[i] + 1)
+  return id, time, at
 end
 
 -- seat gives the number of a task in its page, from 0 on, or nil.
 local function seat(p, id)
-  local want, from = pack('<Hc0', #id, id), p.items
+  local want, from = pack('<Hc0', #id, id), 1
   while true do
     local at = find(p.value, want, from, true)
     if not at then return end
     local low, high = 0, p.n - 1 -- the item that begins there, if any does: the same bytes may be in another's message
     while low < high do
       local middle = math.floor((low + high + 1) / 2)
-      if ends(p, middle) + 1 <= at then low = middle else high = middle - 1 end
+      if p.ends[middle] + 9 <= at then low = middle else high = middle - 1 end
     end
-    if ends(p, low) + 1 == at then return low end
+    if p.ends[low] + 9 == at then return low end
     from = at + 1
   end
 end
@@ -83,8 +86,8 @@ end
 
 -- valueOf is the value that a task of a page would have by itself.
 local function valueOf(p, i)
-  local _, at = item(p, i)
-  return pack('<ddd', 0, p.created, p.base + i) .. sub(p.value, at + 4, ends(p, i + 1))
+  local _, time, at = item(p, i)
+  return pack('<ddd', 0, time > 0 and time or p.created, p.base + i) .. sub(p.value, at + 4, p.ends[i + 1])
 end
 
 -- paged finds the page of a task by its body's value; nil: it is gone, and so is the task.

@@ -1,5 +1,11 @@
--- Saves statuses. ARGV: time, and for each: numbers, id, status.
-for i = 2, #ARGV, 3 do
+-- Saves statuses. ARGV: time, whether it was looked into inboxes, and for each: numbers, id, status. Returns 1, and has saved none, if that was not
+-- done and one is of a task that is in one.
+if ARGV[2] == '0' and call('EXISTS', UNSORTED) == 1 then
+  for i = 3, #ARGV, 3 do
+    if call('HEXISTS', UNSORTED, ARGV[i + 1]) == 1 then return 1 end
+  end
+end
+for i = 3, #ARGV, 3 do
   local epoch, ttl, terminal = unpk('<ddB', ARGV[i])
   local id = ARGV[i + 1]
   local t, _, p = peek(id)

@@ -18,6 +18,13 @@ local function giveBack(q, id, t)
   ring(q)
 end
 
+-- move gives a task a place behind what is in another queue.
+local function move(t, queue, q)
+  sort(q)
+  t.rank, t.tail = t.rank - t.rank % LANE + arrival(), retail(t.tail, queue)
+  call('SADD', QUEUES, queue)
+end
+
 local function held(t, epoch, owner, q, kind, id)
   if not t or t.epoch ~= epoch then return false end
   if kind == CANCEL then return tonumber(call('ZSCORE', leased(q), id) or 0) <= NOW end
@@ -73,9 +80,7 @@ local function carryOut(i)
       local till = tonumber(call('ZSCORE', leased(q), id) or 0)
       leave(q, id, t)
       if kind == PARK or kind == MOVE then
-        t.rank = t.rank - t.rank % LANE + arrival()
-        t.tail = retail(t.tail, word)
-        call('SADD', QUEUES, word)
+        move(t, word, target)
         q = target
       elseif kind ~= RELEASE then
         t.due = at

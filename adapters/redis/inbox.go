@@ -1,0 +1,215 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stemd/stem"
+)
+
+const (
+	// boxMax is how many messages go into inboxes together: more are cheaper in pages from the start.
+	boxMax = 32
+	// boxBytes is the size of an inbox, in bytes, from which on those who publish into it sort it, if nobody else has.
+	boxBytes = 128 << 10
+)
+
+// plain says whether a message is ready at once and reserves no key, as most do.
+func plain(m *stem.Message) bool {
+	return m.State.NotBefore.IsZero() && m.State.Epoch == 0 && m.Unique.Key == ""
+}
+
+// fitBox says whether these messages go into inboxes, see lua/inbox.lua: few of one queue that need nothing of
+// the server but to be kept, and whose ids are new.
+func (d *db) fitBox(msgs []stem.Message, at []int) bool {
+	if len(at) == 0 || len(at) > boxMax || d.pageMin <= 1 {
+		return false
+	}
+	for _, n := range at {
+		if m := &msgs[n]; m.Queue != msgs[at[0]].Queue || !plain(m) || m.Lease != 0 || !m.GeneratedID || !isNewID(m.ID) || m.Envelope.Size() > pagedBytes {
+			return false
+		}
+	}
+	return distinct(msgs, at)
+}
+
+// isNewID says whether an id may be of stem.NewID. Nobody generates such a one again, so who has one that he did not generate has copied it.
+func isNewID(id string) bool { return len(id) == 36 && id[14] == '7' }
+
+// once is a command that is not sent again by itself when its connection breaks.
+type once struct{ *redis.IntCmd }
+
+// NoRetry implements redis.Cmder.
+func (once) NoRetry() bool { return true }
+
+// box puts messages of one queue into its inbox, all or none. Where it fails they may be there, and who publishes them again has them looked
+// for. Before a message can be found its place is noted; the bell after it only says that it is there: who puts anything behind it, or takes
+// something out of its queue, looks for himself.
+func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
+	now, err := d.reckon(ctx)
+	if err != nil {
+		return err
+	}
+	queue, first := msgs[at[0]].Queue, &msgs[at[0]]
+	mail := make([]byte, 0, len(at)*(sizeOf(first)+256))
+	notes := append(make([]any, 0, 2+2*len(at)), "HSET", d.keys.key(unsortedKey))
+	for _, n := range at {
+		if mail, err = appendItem(mail, now, &msgs[n], 1); err != nil {
+			return err
+		}
+		notes = append(notes, msgs[n].ID, queue)
+	}
+	size, err := d.post(ctx, queue, notes, mail)
+	if err == nil && size >= boxBytes {
+		_ = d.sortInboxes(ctx, queue) // what is published is; the next one tries again
+	}
+	return err
+}
+
+// post sends what box has made, and says how large the inbox is then. The bell of an inbox that has something has been rung: where it had with the
+// last message, it is rung only if it has not any more.
+func (d *db) post(ctx context.Context, queue string, notes []any, mail []byte) (size int64, err error) {
+	server, free := d.quickest()
+	defer free()
+	pipe := server.Pipeline()
+	pipe.Do(ctx, notes...)
+	length := redis.NewIntCmd(ctx, "APPEND", d.keys.inbox(queue), mail)
+	_ = pipe.Process(ctx, once{length})
+	filling := d.filling.Load()
+	filled := filling != nil && *filling == queue
+	if !filled {
+		pipe.Do(ctx, "ZADD", d.keys.bell(queue), 0, "r")
+	}
+	var clock func() time.Time
+	if r := d.reckoning.Load(); !d.ownClock && (r == nil || time.Since(r.here) > reckonEvery) {
+		clock = d.askTime(ctx, pipe)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, err
+	}
+	if clock != nil {
+		d.reckoning.Store(&reckoning{clock(), time.Now()})
+	}
+	size = length.Val()
+	switch empty := size == int64(len(mail)); {
+	case empty && filled:
+		d.filling.Store(nil)
+		err = server.ZAdd(ctx, d.keys.bell(queue), redis.Z{Member: "r"}).Err()
+	case !empty && !filled:
+		d.filling.Store(&queue)
+	}
+	return size, err
+}
+
+// sortInboxes has the server sort the inboxes of queues.
+func (d *db) sortInboxes(ctx context.Context, queues ...string) error {
+	for len(queues) > 0 {
+		part := queues[:min(len(queues), countMax)]
+		more, err := d.run(ctx, "sort", d.keys.lanes(part...), len(part)).Int64Slice()
+		if err != nil {
+			return err
+		}
+		queues = slices.Clone(queues[len(part):])
+		for _, n := range more {
+			queues = append(queues, part[n-1])
+		}
+	}
+	return nil
+}
+
+// sorted has it sort them, and says whether it could: one that may not be written, or whose disk is full, can not.
+func (d *db) sorted(ctx context.Context, queues ...string) (bool, error) {
+	if d.opts.ReadOnly {
+		return false, nil
+	}
+	err := d.sortInboxes(ctx, queues...)
+	if errors.Is(d.wrap("sort", err), stem.ErrReadOnly) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// boxed are the queues that have something in their inboxes.
+func (d *db) boxed(ctx context.Context) ([]string, error) {
+	queues, err := d.client.HVals(ctx, d.keys.key(unsortedKey)).Result()
+	slices.Sort(queues)
+	return slices.Compact(queues), err
+}
+
+// sortFor has it sort the inboxes in which the tasks of these ids are.
+func (d *db) sortFor(ctx context.Context, ids ...string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !isNewID(id) })
+	var queues []string
+	for part := range slices.Chunk(ids, loadMax) {
+		found, err := d.client.HMGet(ctx, d.keys.key(unsortedKey), part...).Result()
+		if err != nil {
+			return err
+		}
+		for _, q := range found {
+			if q, ok := q.(string); ok && !slices.Contains(queues, q) {
+				queues = append(queues, q)
+			}
+		}
+	}
+	return d.sortInboxes(ctx, queues...)
+}
+
+// copied are those of these messages' ids that somebody else may have generated.
+func copied(msgs []stem.Message, at []int) (ids []string) {
+	for _, n := range at {
+		if m := &msgs[n]; !m.GeneratedID && isNewID(m.ID) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+// peekChunk is how many inboxes are read in one round trip.
+const peekChunk = 8
+
+// peek reads the tasks in the inboxes of queues, by id. It is for who can not sort them.
+func (d *db) peek(ctx context.Context, queues []string) (map[string]known, error) {
+	out := map[string]known{}
+	for part := range slices.Chunk(queues, peekChunk) {
+		keys := make([]string, len(part))
+		for i, q := range part {
+			keys[i] = d.keys.inbox(q)
+		}
+		mails, err := d.client.MGet(ctx, keys...).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, mail := range mails {
+			if mail, ok := mail.(string); ok {
+				if err := readMail(mail, out); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// readMail reads the messages of an inbox.
+func readMail(mail string, into map[string]known) error {
+	r := &reader{s: mail}
+	for r.s != "" {
+		created, id, given := r.number(), r.name(), r.blob()
+		if r.err != nil {
+			return nil // the rest is none, as who sorts it will say
+		}
+		s, rest, err := decodeGiven(given, 0, created)
+		if err != nil {
+			return err
+		}
+		m, err := decodeMessage(s, rest)
+		if err != nil {
+			return err
+		}
+		into[id] = known{live: &m, state: s}
+	}
+	return nil
+}
