@@ -137,7 +137,11 @@ func (d *db) settleCall(wishes []*wish) (lanes *lanes, args []any, err error) {
 	lanes = d.keys.lanes()
 	args = make([]any, 0, 1+6*min(len(wishes), settleMax))
 	args = append(args, d.opts.Dedupe.Microseconds())
-	for n, size := 0, 0; n < len(wishes) && n < settleMax && size < settleBytes; n++ {
+	counted := map[string]bool{} // what follows for one of these tasks waits: it may have to be asked for again first
+	for n, size := 0, 0; n < len(wishes) && n < settleMax && size < settleBytes && !counted[wishes[n].Receipt.ID]; n++ {
+		if wishes[n].Tally != nil {
+			counted[wishes[n].Receipt.ID] = true
+		}
 		before := len(args)
 		if args, err = d.appendWish(args, lanes, wishes[n]); err != nil {
 			return nil, nil, err
