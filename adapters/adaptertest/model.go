@@ -87,10 +87,10 @@ type model struct {
 	clock *clock
 	open  func(of stem.Store) stem.Store
 
-	want, got stem.Store // the memory store, and the one under test
-	claims    []claims   // every claim there was, the stale ones too
-	ids       []string   // every task there was
-	singles   []stem.Message
+	want, got stem.Store     // the memory store, and the one under test
+	claims    []claims       // every claim there was, the stale ones too
+	ids       []string       // every task there was
+	singles   []stem.Message // those of them that single published, see there
 	versions  map[stem.RecordRef][][2]int64
 }
 

@@ -2,8 +2,8 @@
 // any number of hosts. A single server, one behind Sentinel, and a Cluster are the same to it. Only programs that want such a
 // store import it.
 //
-// What changes more than one thing is done by Lua scripts, so a call is one round trip and a settlement is one transaction: acknowledgement, result, records,
-// count and follow-ups are written together or not at all. All keys of a namespace begin with its name in braces, "{stem}:".
+// What changes more than one thing is done by Lua scripts, so a call is one round trip and a settlement is one transaction:
+// acknowledgement, result, records, count and follow-ups are written together or not at all. All keys of a namespace begin with its name in braces, "{stem}:".
 //
 // In a Cluster that would put them on one node. There a namespace is many such stores, each under a tag of its own: "{stem{q:1f}:" for
 // a part of the queues, "{stem{r:NN}:" for a part of the results, groups and records, "{stem{d:NN}:" for a part of what queues know of each other;

@@ -133,30 +133,39 @@ func TestWhoTakesOneTaskSortsOneInbox(t *testing.T) {
 	}
 }
 
-// A large inbox is sorted in parts, and each part in its turn.
-func TestALargeInboxIsSortedInParts(t *testing.T) {
-	t.Parallel()
-	server := testserver.NewRedis(t)
-	store := open(t, server.URL())
-	var want []string
+// heap puts n tasks into an inbox that nobody sorts however large it becomes, the first of them as often as said.
+func heap(t *testing.T, server *testserver.Redis, store stem.Store, n, times int) (ids []string, size int64) {
+	t.Helper()
 	var whole strings.Builder
-	for range 600 {
+	for i := range n {
 		m := single(t)
 		m.Envelope.Body = make([]byte, 3000)
 		publish(t, store, m)
-		want = append(want, m.ID)
+		ids = append(ids, m.ID)
 		one, err := server.Client.GetDel(t.Context(), "{stem}:q:"+queue+":i").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		whole.WriteString(one)
+		if i == 0 {
+			whole.WriteString(strings.Repeat(one, times-1))
+		}
 	}
 	if err := server.Client.Set(t.Context(), "{stem}:q:"+queue+":i", whole.String(), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
+	return ids, int64(whole.Len())
+}
+
+// A large inbox is sorted in parts, and each part in its turn.
+func TestALargeInboxIsSortedInParts(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	want, whole := heap(t, server, store, 600, 1)
 	ds := claim(t, store, 1)
-	if size, err := server.Client.StrLen(t.Context(), "{stem}:q:"+queue+":i").Result(); err != nil || size == 0 || size >= int64(whole.Len()) {
-		t.Fatalf("%d of %d bytes are left, %v", size, whole.Len(), err)
+	if size, err := server.Client.StrLen(t.Context(), "{stem}:q:"+queue+":i").Result(); err != nil || size == 0 || size >= whole {
+		t.Fatalf("%d of %d bytes are left, %v", size, whole, err)
 	}
 	got := []string{ds[0].ID}
 	for ds = claim(t, store, 100); len(ds) > 0; ds = claim(t, store, 100) {
@@ -259,26 +268,10 @@ func TestALargeInboxWithAMessageTwiceIsSortedInParts(t *testing.T) {
 	t.Parallel()
 	server := testserver.NewRedis(t)
 	store := open(t, server.URL())
-	var whole strings.Builder
-	for n := range 400 {
-		m := single(t)
-		m.Envelope.Body = make([]byte, 3000)
-		publish(t, store, m)
-		one, err := server.Client.GetDel(t.Context(), "{stem}:q:"+queue+":i").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole.WriteString(one)
-		if n == 0 {
-			whole.WriteString(one)
-		}
-	}
-	if err := server.Client.Set(t.Context(), "{stem}:q:"+queue+":i", whole.String(), 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	_, whole := heap(t, server, store, 400, 2)
 	claim(t, store, 1)
-	if size, err := server.Client.StrLen(t.Context(), "{stem}:q:"+queue+":i").Result(); err != nil || size < int64(whole.Len())/2 {
-		t.Fatalf("%d of %d bytes are left, %v", size, whole.Len(), err)
+	if size, err := server.Client.StrLen(t.Context(), "{stem}:q:"+queue+":i").Result(); err != nil || size < whole/2 {
+		t.Fatalf("%d of %d bytes are left, %v", size, whole, err)
 	}
 	ids := map[string]int{}
 	for ds := claim(t, store, 100); len(ds) > 0; ds = claim(t, store, 100) {

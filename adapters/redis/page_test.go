@@ -23,15 +23,7 @@ func book(t *testing.T, store stem.Store, n int, body func(i int) string) (ids [
 		}
 		ids = append(ids, msgs[i].ID)
 	}
-	out, err := store.Broker.Publish(t.Context(), msgs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range out {
-		if p.State != stem.Accepted {
-			t.Fatalf("%+v", p)
-		}
-	}
+	publish(t, store, msgs...)
 	return ids
 }
 

@@ -1,5 +1,6 @@
 -- Reads what is known of tasks. ARGV: time, ids. Returns the time, in which inboxes' queues those are of which nothing else is known, and for
--- each: state, message without its body, result; empty: none. Those that are left when it has read so many bytes are to be asked for again: others wait for as long as it reads.
+-- each: state, message without its body, result; empty: none. Those that are left when it has read so many bytes are to be asked for again:
+-- others wait for as long as it reads.
 local BYTES = 4194304
 local ids, out, bytes, missed = {}, { NOW, {} }, 0, {}
 for i = 2, #ARGV do ids[i - 1] = ARGV[i] end

@@ -1,5 +1,6 @@
 -- A claim that finds a lone plain task in the one queue that holds anything takes it here, before claim.lua makes all that pages, pasts and
--- due times need: to a server that was idle that is a third of the work. What is done and returned is the same.
+-- due times need: to a server that was idle that is a third of the work. What is done and returned is the same, as long as what
+-- is in an inbox is new.
 do
   local q, owner = HOLDING[1], ARGV[2]
 
