@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -168,51 +172,54 @@ func apart(ctx context.Context, mode, url string, n int, out io.Writer, more ...
 // sqliteLatency lets another process enqueue one task at a time on the same file.
 func sqliteLatency(ctx context.Context, s setting) (r result, err error) {
 	n := cmp.Or(s.n, 500)
-	err = besideStemd(ctx, s, func(store stem.Store, url string, d *stemd) error {
-		if err := apart(ctx, "-produce", url, n, nil); err != nil {
-			return err
-		}
-		if err := drained(ctx, store); err != nil {
-			return err
-		}
-		var ids []string
-		for cursor := ""; ; {
-			page, err := store.Results.List(ctx, stem.StatusQuery{Name: task, Limit: 1000, Cursor: cursor})
-			if err != nil {
-				return err
-			}
-			for _, status := range page.Items {
-				ids = append(ids, status.ID)
-			}
-			if cursor = page.Next; cursor == "" {
-				break
-			}
-		}
+	err = besideStemd(ctx, s, func(store stem.Store, url string, d *stemd) (err error) {
+		r, err = latency(ctx, store, url, n, latencyGap)
 		u := measure(d.cmd.Process.Pid)
-		r, err = outcome(ctx, store, ids)
-		r.PerSec, r.RSS, r.CPU = 0, u.rss, u.cpu
+		r.RSS, r.CPU = u.rss, u.cpu
 		return err
 	})
 	return r, err
 }
 
-// producer is the other process of the latency cases.
+// latency lets another process enqueue n tasks, one after each gap, and says how long it took from right before each call that enqueues to
+// the begin of the handler, by the clock of this machine.
+func latency(ctx context.Context, store stem.Store, url string, n int, gap time.Duration) (r result, err error) {
+	var out bytes.Buffer
+	if err := apart(ctx, "-produce", url, n, &out, "-gap", gap.String()); err != nil {
+		return r, err
+	}
+	sent := map[string]int64{}
+	if err := json.Unmarshal(out.Bytes(), &sent); err != nil {
+		return r, err
+	}
+	if err := drained(ctx, store); err != nil {
+		return r, err
+	}
+	r, err = outcomeSince(ctx, store, slices.Collect(maps.Keys(sent)), func(s *stem.Status) time.Time { return time.UnixMicro(sent[s.ID]) })
+	r.PerSec = 0
+	return r, err
+}
+
+// producer is the other process of the latency cases. It prints when it began to enqueue each task, in microseconds by its id.
 func producer(ctx context.Context, url string, n int, gap time.Duration) (err error) {
 	store, err := all.Open(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	client := stem.NewClient(store)
+	client, sent, args := stem.NewClient(store), make(map[string]int64, n), body(200)
 	tick := time.NewTicker(gap)
 	defer tick.Stop()
 	for range n {
-		if _, err := client.Enqueue(ctx, task, body(200), stem.Queue(queue)); err != nil {
+		begun := time.Now()
+		h, err := client.Enqueue(ctx, task, args, stem.Queue(queue))
+		if err != nil {
 			return err
 		}
+		sent[h.ID()] = begun.UnixMicro()
 		<-tick.C
 	}
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(sent)
 }
 
 // idle watches a daemon with nothing to do. CPU is seconds over the time watched: 0.1 in 20 s is 0.5 %.

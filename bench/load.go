@@ -78,6 +78,11 @@ func drained(ctx context.Context, store stem.Store) error {
 
 // outcome reads what became of the tasks: the time from the first start to the last settlement, and enqueue → start.
 func outcome(ctx context.Context, store stem.Store, ids []string) (result, error) {
+	return outcomeSince(ctx, store, ids, func(s *stem.Status) time.Time { return s.EnqueuedAt })
+}
+
+// outcomeSince is outcome where somebody else knows when a task was enqueued.
+func outcomeSince(ctx context.Context, store stem.Store, ids []string, enqueued func(*stem.Status) time.Time) (result, error) {
 	var first, last time.Time
 	var waits []float64
 	for batch := range slices.Chunk(ids, 500) {
@@ -95,7 +100,7 @@ func outcome(ctx context.Context, store stem.Store, ids []string) (result, error
 			if s.UpdatedAt.After(last) {
 				last = s.UpdatedAt
 			}
-			waits = append(waits, s.StartedAt.Sub(s.EnqueuedAt).Seconds()*1000)
+			waits = append(waits, s.StartedAt.Sub(enqueued(s)).Seconds()*1000)
 		}
 	}
 	seconds := last.Sub(first).Seconds()

@@ -110,36 +110,8 @@ func redisLatency(gap time.Duration, n int) func(context.Context, setting) (resu
 			return r, err
 		}
 		defer func() { err = errors.Join(err, d.stop()) }()
-		if err := apart(ctx, "-produce", server.URL(), s.count(n), nil, "-gap", gap.String()); err != nil {
-			return r, err
-		}
-		if err := drained(ctx, store); err != nil {
-			return r, err
-		}
-		ids, err := everyID(ctx, store)
-		if err != nil {
-			return r, err
-		}
-		r, err = outcome(ctx, store, ids)
-		r.PerSec = 0
-		return r, err
+		return latency(ctx, store, server.URL(), s.count(n), gap)
 	})
-}
-
-// everyID lists the tasks of a store.
-func everyID(ctx context.Context, store stem.Store) (ids []string, err error) {
-	for cursor := ""; ; {
-		page, err := store.Results.List(ctx, stem.StatusQuery{Name: task, Limit: 1000, Cursor: cursor})
-		if err != nil {
-			return nil, err
-		}
-		for _, status := range page.Items {
-			ids = append(ids, status.ID)
-		}
-		if cursor = page.Next; cursor == "" {
-			return ids, nil
-		}
-	}
 }
 
 // redisBacklog is backlog on Redis. It begins when the server has done with what publishing left it to do: a rewrite of its
