@@ -1,47 +1,39 @@
 -- A claim that finds a lone plain task in the one queue that holds anything takes it here, before claim.lua makes all that pages, pasts and
 -- due times need: to a server that was idle that is a third of the work. What is done and returned is the same, as long as what
--- is in an inbox is new.
+-- is in an inbox is new. There are no functions in it, as each that is made is garbage for the server to collect.
 do
-  local q, owner = HOLDING[1], ARGV[2]
-
-  -- old gives id and value of a task that is alone among the ready ones.
-  local function old()
-    local ids = call('ZRANGE', ready(q), 0, 1)
-    local value = #ids == 1 and string.byte(ids[1]) ~= 1 and call('HGET', BODIES, ids[1]) -- see page.lua
-    local flags = value and string.byte(value, 49) -- see state.lua: CHOSEN is all that a plain one may have
-    if (flags == 0 or flags == 2) and call('HEXISTS', TASKS, ids[1]) == 0 then
-      call('ZREM', ready(q), ids[1])
-      return ids[1], value, flags == 0 and GENERATEDID or CHOSENID
-    end
-  end
-
-  -- new sorts a message that is alone in the inbox, see inbox.lua, but for its place among the ready ones, and gives id and value.
-  local function new()
-    local mail = call('GETRANGE', inbox(q), 0, 8191)
-    local id, time, _, begin, next = letter(mail, 1)
-    if not id or next ~= #mail + 1 then return end
-    local given = sub(mail, begin)
-    local queue = unpk('<Hc0', given, 31)
-    local value = pack('<ddd', 0, time, string.byte(given, 26) * LANE + call('HINCRBY', META, 'seq', '1')) .. given
-    if call('HSETNX', BODIES, id, value) == 0 then return end
-    call('ZADD', RECENT, int(time), id)
-    call('SADD', QUEUES, queue)
-    call('HDEL', UNSORTED, id)
-    call('DEL', inbox(q))
-    return id, value, GENERATEDID
-  end
-
+  local q = HOLDING[1]
   if #HOLDING == 1 and (HELD % 8 < 4 or not within(leased(q), '-inf', NOWS)) then
-    local n, holds, id, value, mark = call('EXISTS', late(q), WATCHED, WATCHED), HELD % 4 + (HELD > 7 and 8 or 0), nil, nil, nil
-    if holds == 1 and n % 2 == 0 then
-      id, value, mark = old()
-    elseif holds == 8 then
-      id, value, mark = new()
+    local n, holds = call('EXISTS', late(q), WATCHED, WATCHED), HELD % 4 + (HELD > 7 and 8 or 0)
+    local id, value, mark, last, seq
+    if holds == 1 and n % 2 == 0 then -- it is to be alone among the ready ones
+      local ids = call('ZRANGE', ready(q), 0, 1)
+      value = #ids == 1 and string.byte(ids[1]) ~= 1 and call('HGET', BODIES, ids[1]) -- see page.lua
+      local flags = value and string.byte(value, 49) -- see state.lua: CHOSEN is all that a plain one may have
+      if (flags == 0 or flags == 2) and call('HEXISTS', TASKS, ids[1]) == 0 then
+        id, mark, last = ids[1], flags == 0 and GENERATEDID or CHOSENID, call('HGET', META, 'epoch')
+        call('ZREM', ready(q), id)
+      end
+    elseif holds == 8 then -- or in the inbox, see inbox.lua, and is sorted but for its place among the ready ones
+      local mail = call('GETRANGE', inbox(q), 0, 8191)
+      local new, time, lane, begin, next = letter(mail, 1)
+      if new and next == #mail + 1 then
+        local c = call('HMGET', META, 'epoch', 'seq')
+        seq = (c[2] or 0) + 1
+        value = pack('<ddd', 0, time, lane * LANE + seq) .. sub(mail, begin)
+        if call('HSETNX', BODIES, new, value) == 1 then
+          id, mark, last = new, GENERATEDID, c[1]
+          call('ZADD', RECENT, int(time), id)
+          call('SADD', QUEUES, (unpk('<Hc0', mail, begin + 30)))
+          call('HDEL', UNSORTED, id)
+          call('DEL', inbox(q))
+        end
+      end
     end
     if id then
-      local till, epoch = NOW + tonumber(ARGV[3]), max((call('HGET', META, 'epoch') or 0) + 1, NOW)
-      call('HSET', TASKS, id, shorten(epoch, NOW, mark, owner))
-      call('HSET', META, 'epoch', int(epoch))
+      local till, epoch = NOW + tonumber(ARGV[3]), max((last or 0) + 1, NOW)
+      call('HSET', TASKS, id, shorten(epoch, NOW, mark, ARGV[2]))
+      if seq then call('HSET', META, 'epoch', int(epoch), 'seq', int(seq)) else call('HSET', META, 'epoch', int(epoch)) end
       call('ZADD', leased(q), int(till), id)
       if n > 1 then tell({ id }) end
       return { -1, 0, NOW, epoch, till, value }
