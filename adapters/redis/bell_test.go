@@ -2,12 +2,15 @@ package redis_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/internal/testserver"
 )
 
 // TestAWaiterThatLeavesKeepsNothing cancels claims, or closes their store, at the moment they are rung for: what they did not return is
@@ -67,6 +70,53 @@ func TestAWaiterThatLeavesKeepsNothing(t *testing.T) {
 	}
 	until(t, "no waiter's key is left", func() bool {
 		keys, err := server.Client.Keys(t.Context(), "{leaving}:waiter:*").Result()
+		return err == nil && len(keys) == 0
+	})
+}
+
+// TestAWaiterThatLeavesASilentServerKeepsNothing cancels a claim while its server is stopped and a task becomes due, which the server hands
+// out to that waiter when it goes on: it is there for the next one all the same, and so is no key of the waiter.
+func TestAWaiterThatLeavesASilentServerKeepsNothing(t *testing.T) {
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	due := time.Now().Add(time.Second)
+	if _, err := store.Broker.Publish(t.Context(), message(t, "due", stem.ETA(due))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		c := ask(time.Hour)
+		c.Wait = patience
+		got, err := store.Broker.Claim(ctx, c)
+		if len(got) > 0 {
+			err = fmt.Errorf("got %d tasks", len(got))
+		}
+		left <- err
+	}()
+	until(t, "the waiter waits", func() bool {
+		clients, err := server.Client.ClientList(t.Context()).Result()
+		return err == nil && strings.Contains(clients, "cmd=bzpopmin")
+	})
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	time.Sleep(time.Until(due.Add(100 * time.Millisecond))) // the server's clock goes on
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left: %v", err)
+	}
+	c := ask(time.Minute)
+	c.Wait = patience
+	got, err := store.Broker.Claim(t.Context(), c)
+	if err != nil || len(got) != 1 || got[0].ID != "due" || got[0].State.Redeliveries != 0 {
+		t.Errorf("the next one got %+v, %v", got, err)
+	}
+	until(t, "no waiter's key is left", func() bool {
+		keys, err := server.Client.Keys(t.Context(), "*waiter:*").Result()
 		return err == nil && len(keys) == 0
 	})
 }

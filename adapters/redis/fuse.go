@@ -133,7 +133,7 @@ func (f *fuse) blow() {
 	f.blown = f.c.start(func() {
 		for !f.answers() {
 			select {
-			case <-f.c.closing:
+			case <-f.c.life.Done():
 				return
 			case <-time.After(probeEvery):
 			}

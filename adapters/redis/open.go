@@ -55,9 +55,10 @@ type conn struct {
 	hub                 *hub
 	rings               *rings
 	closed              atomic.Bool
-	closing             chan struct{}  // closed by close
-	starting            sync.Mutex     // held while a goroutine is started, and while closed is set
-	work                sync.WaitGroup // goroutines to wait for on close
+	life                context.Context // ends with close
+	end                 context.CancelFunc
+	starting            sync.Mutex     // held while something begins that close waits for, and while closed is set
+	work                sync.WaitGroup // what close waits for
 }
 
 // Open connects to the server of a URL; see parse for its forms. It fails when the server does not answer.
@@ -87,9 +88,10 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	f := &fuses{of: map[string]*fuse{}}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, apart: t.spread, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), closing: make(chan struct{}), elected: t.options.MasterName != "",
+		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), elected: t.options.MasterName != "",
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
+	c.life, c.end = context.WithCancel(context.Background())
 	f.c = c
 	if c.scripts = plainScripts(); c.sharded {
 		c.scripts = shardedScripts()
@@ -200,14 +202,26 @@ func (d *db) serverInfo(ctx context.Context) (text string, err error) {
 	return text, err
 }
 
-// start runs fn in a goroutine that close waits for; false: the store is closed.
-func (c *conn) start(fn func()) bool {
+// enter begins what close waits for, until work.Done; false: the store is closed.
+func (c *conn) enter() bool {
 	c.starting.Lock()
 	defer c.starting.Unlock()
 	if c.closed.Load() {
 		return false
 	}
-	c.work.Go(fn)
+	c.work.Add(1)
+	return true
+}
+
+// start runs fn in a goroutine that close waits for; false: the store is closed.
+func (c *conn) start(fn func()) bool {
+	if !c.enter() {
+		return false
+	}
+	go func() {
+		defer c.work.Done()
+		fn()
+	}()
 	return true
 }
 
@@ -218,7 +232,7 @@ func (d *db) close() error {
 	if closed {
 		return nil
 	}
-	close(d.closing)
+	d.end()
 	err := d.hub.close()
 	ended := make(chan struct{})
 	go func() {

@@ -126,7 +126,7 @@ func (r *rings) Await(ctx context.Context, wait time.Duration, asks []adapters.A
 	case <-over.C:
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-r.c.closing:
+	case <-r.c.life.Done():
 		err = stem.ErrClosed
 	}
 	failed := r.part(rang, asks)
@@ -205,8 +205,8 @@ func (r *rings) listen(key string, l *listener, a adapters.Ask) {
 	go func() {
 		defer close(home)
 		select {
-		case <-r.c.closing:
-			b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
+		case <-r.c.life.Done():
+			_ = b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
 		case <-ended:
 		}
 	}()
@@ -218,13 +218,13 @@ func (r *rings) listen(key string, l *listener, a adapters.Ask) {
 		if goOn, pass := r.rung(key, l, len(bell) > 0 && bell[0] != own, err); goOn {
 			continue
 		} else if pass {
-			b.tell("ZADD", bell[0], 0, "r")
+			_ = b.tell("ZADD", bell[0], 0, "r")
 		}
 		close(ended)
 		<-home
 		select {
-		case <-r.c.closing:
-			b.tell("ZREM", own, "r") // if it came after another
+		case <-r.c.life.Done():
+			_ = b.tell("ZREM", own, "r") // if it came after another
 		default:
 		}
 		return
