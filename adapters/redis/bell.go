@@ -21,7 +21,7 @@ const bellPatience = 3 * time.Second
 //
 // Who waits does so himself: to be woken by another goroutine would cost an idle process a twentieth of the time from enqueue to start. Who
 // goes away has the server end the wait, by a key of its own, and what it still claims is given back. So it hears the server out: one that
-// is silent holds it until the read times out, as any other call. A read that were torn off would leave the claim behind it to be carried
+// is silent holds it until the read times out, as any other call. A read that was torn off would leave the claim behind it to be carried
 // out for nobody.
 func (b *broker) await(ctx context.Context, call *claimCall, d time.Duration) (reply []any, err error) {
 	if ctx.Err() != nil {
