@@ -16,7 +16,8 @@ type Broker interface {
 	Publish(ctx context.Context, msgs ...Message) ([]Published, error)
 	// Claim leases up to c.Max tasks: queues in the order given, within a queue by priority (9 first), within a priority by
 	// arrival. It waits up to c.Wait for a first one and returns none, without error, when there was none. A store in parts has waited
-	// all the same when its error is ErrUnreachable: the parts that answer have nothing. If none answers it has not.
+	// all the same when its error is ErrUnreachable: the parts that answer have nothing. If none answers it has not. When ctx ends it
+	// returns as soon as the store answers, or has not for as long as any call may take.
 	Claim(ctx context.Context, c Claim) ([]Delivery, error)
 	// Extend renews leases to now + For, also expired ones that nobody took. It returns the receipts that are no longer held. With
 	// ErrUnreachable some of the others are renewed.
