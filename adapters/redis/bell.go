@@ -30,14 +30,10 @@ func (b *broker) await(ctx context.Context, call *claimCall, d time.Duration) (r
 	if !b.enter() {
 		return nil, stem.ErrClosed
 	}
-	own, woken := b.keys.key("waiter:"+stem.NewID()), make(chan struct{})
 	gone, leave := context.WithCancel(ctx)
 	defer leave()
 	defer context.AfterFunc(b.life, leave)()
-	stays := context.AfterFunc(gone, func() {
-		defer close(woken)
-		_ = b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
-	})
+	own, stays, woken := b.wakeOn(gone)
 	answer, err := b.ring(gone, call, own, d)
 	if stays() {
 		b.work.Done()
@@ -58,17 +54,32 @@ func (b *broker) await(ctx context.Context, call *claimCall, d time.Duration) (r
 	return nil, cmp.Or(ctx.Err(), stem.ErrClosed)
 }
 
+// wakeOn gives a key for a wait, which is rung when ctx ends. stays ends that, and says whether it was not rung; if it was, woken is closed
+// once the server has it.
+func (b *broker) wakeOn(ctx context.Context) (own string, stays func() bool, woken <-chan struct{}) {
+	own = b.keys.key("waiter:" + stem.NewID())
+	told := make(chan struct{})
+	return own, context.AfterFunc(ctx, func() {
+		defer close(told)
+		_ = b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
+	}), told
+}
+
+// bells is the command that waits for a ring of queues, or of own.
+func (b *broker) bells(queues []string, own string, d time.Duration) []any {
+	wait := make([]any, 0, len(queues)+3)
+	wait = append(wait, "BZPOPMIN")
+	for _, q := range queues {
+		wait = append(wait, b.keys.bell(q))
+	}
+	return append(wait, own, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
+}
+
 // ring waits until a bell, or own, is rung and claims. When ctx ends it goes on, but is not tried again.
 func (b *broker) ring(ctx context.Context, call *claimCall, own string, d time.Duration) (reply []any, err error) {
 	s := b.scripts["claim"]
-	wait := make([]any, 0, len(call.lanes.names)+3)
-	wait = append(wait, "BZPOPMIN")
-	for _, q := range call.lanes.names {
-		wait = append(wait, b.keys.bell(q))
-	}
-	wait = append(wait, own, strconv.FormatFloat(max(d, time.Millisecond).Seconds(), 'f', 6, 64))
 	pipe := b.waiting.Pipeline()
-	bell := pipe.Do(ctx, wait...)
+	bell := pipe.Do(ctx, b.bells(call.lanes.names, own, d)...)
 	var claim *redis.Cmd
 	if !b.ownClock {
 		claim = s.EvalSha(ctx, pipe, call.lanes.of(s), append([]any{""}, call.args...)...)

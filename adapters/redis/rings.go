@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -194,22 +193,8 @@ func (r *rings) part(rang chan struct{}, asks []adapters.Ask) error {
 // listen tells who waits of each ring. It ends when it has listened for long and nobody waits; a ring that comes then is for others.
 func (r *rings) listen(key string, l *listener, a adapters.Ask) {
 	b := a.Lane.(*broker)
-	own := b.keys.key("waiter:" + stem.NewID())
-	wait := make([]any, 0, len(a.Queues)+3)
-	wait = append(wait, "BZPOPMIN")
-	for _, q := range a.Queues {
-		wait = append(wait, b.keys.bell(q))
-	}
-	wait = append(wait, own, strconv.FormatFloat(listenPatience.Seconds(), 'f', 3, 64))
-	ended, home := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(home)
-		select {
-		case <-r.c.life.Done():
-			_ = b.tell("ZADD", own, 0, "r") // where that fails it wakes by itself
-		case <-ended:
-		}
-	}()
+	own, stays, woken := b.wakeOn(r.c.life)
+	wait := b.bells(a.Queues, own, listenPatience)
 	for {
 		bell, err := r.c.waiting.Do(context.Background(), wait...).Slice()
 		if errors.Is(err, redis.Nil) {
@@ -220,12 +205,9 @@ func (r *rings) listen(key string, l *listener, a adapters.Ask) {
 		} else if pass {
 			_ = b.tell("ZADD", bell[0], 0, "r")
 		}
-		close(ended)
-		<-home
-		select {
-		case <-r.c.life.Done():
+		if !stays() {
+			<-woken
 			_ = b.tell("ZREM", own, "r") // if it came after another
-		default:
 		}
 		return
 	}
