@@ -88,6 +88,10 @@ func (d *db) wrapOpen(ctx context.Context, err error) error {
 		return fmt.Errorf("redis: open: %s: no TLS handshake within %s: is it a Redis server? If it does not speak TLS at this port, use its TLS port, or redis://: %w",
 			d.info, dialTimeout, err)
 	}
+	if d.encrypted && brokeOff(err) { // its word on certificates comes behind the handshake, and is lost where a reset overtakes it
+		return fmt.Errorf("redis: open: %s: the server closed the connection: if it wants a client certificate, name it with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY): %w",
+			d.info, err)
+	}
 	if !d.encrypted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		return fmt.Errorf("redis: open: %s: the server closed the connection: if it speaks only TLS, use rediss://: %w", d.info, err)
 	}

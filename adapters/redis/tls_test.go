@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/internal/testserver"
 )
 
@@ -59,5 +60,34 @@ func TestAServerThatIsSlowWithTLSIsNotTakenForOneWithout(t *testing.T) {
 	case <-asked:
 	default:
 		t.Error("nothing was asked")
+	}
+}
+
+// TestAServerThatClosesTLSConnectionsMayWantACertificate resets each connection, as it looks where the alert that says so is overtaken.
+func TestAServerThatClosesTLSConnectionsMayWantACertificate(t *testing.T) {
+	t.Parallel()
+	_, certs := testserver.NewRedisTLS(t)
+	listen, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resetting sync.WaitGroup
+	resetting.Go(func() {
+		for {
+			c, err := listen.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.(*net.TCPConn).SetLinger(0)
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() {
+		_ = listen.Close()
+		resetting.Wait()
+	})
+	_, err = redis.Open(t.Context(), "rediss://"+listen.Addr().String(), stem.WithTLS(stem.TLS{CA: certs.CA}))
+	if err == nil || !strings.Contains(err.Error(), "if it wants a client certificate, name it with cert and key (STEM_TLS_CLIENT_CERT") {
+		t.Errorf("error %v", err)
 	}
 }
