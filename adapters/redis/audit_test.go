@@ -129,6 +129,16 @@ func (a *audit) queues() {
 			a.inbox(queue)
 			continue
 		}
+		if kind == "o" {
+			mail, err := a.client.Get(ctx, a.prefix+"q:"+queue+":i").Result()
+			a.must(err)
+			for item := range a.zset(name) {
+				if !strings.Contains(mail, item) {
+					a.fault("something is offered in %s that is not in its inbox", queue)
+				}
+			}
+			continue
+		}
 		if !slices.Contains(names, queue) && kind != "b" {
 			a.fault("%s is there and its queue is not known", name)
 		}
@@ -171,10 +181,10 @@ func (a *audit) inbox(queue string) {
 	ctx := context.Background()
 	mail, err := a.client.Get(ctx, a.prefix+"q:"+queue+":i").Result()
 	a.must(err)
-	rung, err := a.client.Exists(ctx, a.prefix+"q:"+queue+":b").Result()
+	told, err := a.client.Exists(ctx, a.prefix+"q:"+queue+":b", a.prefix+"q:"+queue+":o").Result()
 	a.must(err)
-	if rung == 0 {
-		a.fault("the inbox of %s has something and its bell is not rung", queue)
+	if told == 0 {
+		a.fault("the inbox of %s has something, its bell is not rung and nothing is offered", queue)
 	}
 	for r := (&reader{s: mail}); r.s != ""; {
 		_, id, _ := r.number(), r.name(), r.blob()

@@ -32,14 +32,14 @@ func TestWhatIsClaimedAfterAWaitThatFailedIsDelivered(t *testing.T) {
 	if _, err := store.Broker.Publish(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	reply, err := b.await(t.Context(), call, time.Minute)
+	woken, err := b.await(t.Context(), call, time.Minute, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, _, err := b.claimed(t.Context(), reply, call.owner); err != nil || len(out) != 1 || out[0].ID != m.ID {
+	if out, _, err := b.claimed(t.Context(), woken.reply, call.owner); err != nil || len(out) != 1 || out[0].ID != m.ID {
 		t.Errorf("claimed %+v, %v", out, err)
 	}
-	if _, err := b.await(t.Context(), call, time.Minute); err == nil {
+	if _, err := b.await(t.Context(), call, time.Minute, time.Minute); err == nil {
 		t.Error("a wait that is not permitted gives no error")
 	}
 }

@@ -4,19 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/internal/testserver"
 )
 
-// TestAWaiterThatLeavesKeepsNothing cancels claims, or closes their store, at the moment they are rung for: what they did not return is
-// there for the next at once, in its place and without a redelivery counted.
+// TestAWaiterThatLeavesKeepsNothing cancels claims, or closes their store, at the moment they are rung for, or offered something: what they did not
+// return is there for the next at once, in its place and without a redelivery counted.
 func TestAWaiterThatLeavesKeepsNothing(t *testing.T) {
-	server := servers.Redis(t)
+	t.Parallel()
+	for name, comes := range map[string]func(*testing.T) stem.Message{
+		"a ring":   func(t *testing.T) stem.Message { return message(t, stem.NewID()) },
+		"an offer": func(t *testing.T) stem.Message { return single(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leaving(t, comes)
+		})
+	}
+}
+
+func leaving(t *testing.T, comes func(*testing.T) stem.Message) {
+	server := testserver.NewRedis(t)
 	store := open(t, server.URL(), stem.Namespace("leaving"))
 	lost := 0
 	for round := range 300 {
@@ -34,18 +47,15 @@ func TestAWaiterThatLeavesKeepsNothing(t *testing.T) {
 			c.Wait = patience
 			got, _ = waiter.Broker.Claim(ctx, c)
 		})
-		until(t, "the waiter waits", func() bool {
-			clients, err := server.Client.ClientList(t.Context()).Result()
-			return err == nil && strings.Contains(clients, "cmd=bzpopmin")
-		})
-		id := stem.NewID()
+		until(t, "the waiter waits", func() bool { return waiting(t, server) == "1" })
+		m := comes(t)
 		both.Go(func() {
 			for range round % 12 { // at another moment each time, by the server's pace
 				_ = server.Client.Ping(t.Context()).Err()
 			}
 			cancel()
 		})
-		if _, err := store.Broker.Publish(t.Context(), message(t, id)); err != nil {
+		if _, err := store.Broker.Publish(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		both.Wait()
@@ -58,7 +68,7 @@ func TestAWaiterThatLeavesKeepsNothing(t *testing.T) {
 				t.Fatalf("round %d: %d tasks, %v", round, len(got), err)
 			}
 		}
-		if got[0].ID != id || got[0].State.Redeliveries != 0 {
+		if got[0].ID != m.ID || got[0].State.Redeliveries != 0 {
 			t.Fatalf("round %d: got %+v", round, got[0].Message)
 		}
 		if errs, err := store.Broker.Settle(t.Context(), done(got[0])); err != nil || errs[0] != nil {
@@ -67,6 +77,9 @@ func TestAWaiterThatLeavesKeepsNothing(t *testing.T) {
 	}
 	if lost == 0 || lost == 300 {
 		t.Errorf("%d of 300 waiters left too early: the rounds show nothing", lost)
+	}
+	if faults := redis.Audit(t, server.Client, "{leaving}:"); len(faults) > 0 {
+		t.Error(faults)
 	}
 	until(t, "no waiter's key is left", func() bool {
 		keys, err := server.Client.Keys(t.Context(), "{leaving}:waiter:*").Result()
@@ -94,10 +107,7 @@ func TestAWaiterThatLeavesASilentServerKeepsNothing(t *testing.T) {
 		}
 		left <- err
 	}()
-	until(t, "the waiter waits", func() bool {
-		clients, err := server.Client.ClientList(t.Context()).Result()
-		return err == nil && strings.Contains(clients, "cmd=bzpopmin")
-	})
+	until(t, "the waiter waits", func() bool { return waiting(t, server) == "1" })
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}

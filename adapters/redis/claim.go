@@ -22,43 +22,64 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 	if err := b.mayWrite("claim"); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if c.Max <= 0 || len(c.Queues) == 0 {
 		return nil, nil
 	}
+	if !b.enter() {
+		return nil, b.wrap("claim", stem.ErrClosed)
+	}
+	defer b.work.Done() // what the server claims is returned, or given back, though the store is being closed
 	call, begun := b.claimCall(c), time.Now()
-	var reply []any
+	var woken wakened
 	var err error
-	if next, ok := b.calm.take(call.lanes.names); ok && c.Wait > 0 && !b.ownClock {
-		reply, err = b.await(ctx, call, min(c.Wait, next, bellPatience))
+	next, due, known := b.calm.take(call.lanes.names)
+	since := begun // when next was known
+	if known && c.Wait > 0 && !b.ownClock {
+		woken, err = b.await(ctx, call, c.Wait, next)
 	}
 	for {
-		if reply == nil && err == nil {
-			reply, err = b.run(ctx, "claim", call.lanes, call.args...).Slice()
-		}
 		if err != nil {
 			return nil, b.wrap("claim", err)
 		}
-		out, next, err := b.claimed(ctx, reply, c.Owner)
+		if woken.item != "" {
+			if due && next < bellPatience { // who waits next is to know of it
+				b.start(func() { b.pass(call.lanes.names) })
+			}
+			b.calm.note(call.lanes.names, min(afterSome, next-time.Since(since)), false) // however many are offered, it looks in time
+			out, err := b.take(woken.item, call)
+			return out, b.wrap("claim", err)
+		}
+		reply := woken.reply
+		if reply == nil {
+			if reply, err = b.run(context.WithoutCancel(ctx), "claim", call.lanes, call.args...).Slice(); err != nil {
+				return nil, b.wrap("claim", err)
+			}
+		}
+		var out []stem.Delivery
+		since, due = time.Now(), true
+		out, next, err = b.claimed(ctx, reply, c.Owner)
 		left := c.Wait - time.Since(begun)
 		if len(out) > 0 && len(out) < c.Max {
-			b.calm.note(call.lanes.names, afterSome)
+			b.calm.note(call.lanes.names, afterSome, false)
 		}
 		if len(out) > 0 || err != nil {
 			return out, b.wrap("claim", err)
 		}
 		if left <= 0 {
-			b.calm.note(call.lanes.names, next)
+			b.calm.note(call.lanes.names, next, true)
 			return nil, nil
 		}
-		if reply, err = b.await(ctx, call, min(left, next, bellPatience)); err != nil {
-			return nil, b.wrap("claim", err)
-		}
+		woken, err = b.await(ctx, call, left, next)
 	}
 }
 
 // claimCall is the keys and arguments of a claim but for the time.
 type claimCall struct {
 	owner string
+	lease time.Duration
 	lanes *lanes
 	args  []any
 }
@@ -71,16 +92,18 @@ func (b *broker) claimCall(c stem.Claim) *claimCall {
 			limits[q.Queue] = q.Limit
 		}
 	}
-	args := []any{c.Owner, adapters.LeaseLength(c.Lease).Microseconds(), min(c.Max, claimMax)}
+	lease := adapters.LeaseLength(c.Lease)
+	args := []any{c.Owner, lease.Microseconds(), min(c.Max, claimMax)}
 	for _, q := range lanes.names {
 		args = append(args, limits[q])
 	}
-	return &claimCall{c.Owner, lanes, args}
+	return &claimCall{c.Owner, lease, lanes, args}
 }
 
 // claimed reads what lua/claim.lua returns; when it claimed nothing, next is when there may be something.
 func (d *db) claimed(ctx context.Context, reply []any, owner string) (out []stem.Delivery, next time.Duration, err error) {
 	wait, lost := reply[0].(int64), reply[1].(int64)
+	d.reckonBy(reply[2].(int64))
 	next = time.Hour
 	if wait >= 0 {
 		next = time.Duration(wait) * time.Microsecond
@@ -164,6 +187,9 @@ func (b *broker) Extend(ctx context.Context, leases ...stem.Lease) ([]stem.Recei
 	if err := b.mayWrite("extend"); err != nil {
 		return nil, err
 	}
+	if err := b.booked(ctx); err != nil {
+		return nil, b.wrap("extend", err)
+	}
 	var lost []stem.Receipt
 	for part := range slices.Chunk(leases, settleMax) {
 		lanes := b.keys.lanes()
@@ -192,6 +218,9 @@ const releaseSlice = 500
 func (b *broker) ReleaseOwner(ctx context.Context, owner string) (int, error) {
 	if err := b.mayWrite("release owner"); err != nil {
 		return 0, err
+	}
+	if err := b.booked(ctx); err != nil {
+		return 0, b.wrap("release owner", err)
 	}
 	queues, err := b.client.SMembers(ctx, b.keys.key(queuesKey)).Result()
 	if err != nil {

@@ -17,6 +17,7 @@
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
 //	q:<queue>:i                  the inbox, a string: messages that are still to be sorted into the queue
+//	q:<queue>:o                  what of the inbox is offered to who waits, by when it came
 //	unsorted                     hash by task id: the queue in whose inbox a message is
 //	pages, marks, surplus        messages that were published together, what happened to each, and how many tasks more than members
 //	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
@@ -40,12 +41,16 @@
 // when the inbox is full (inbox.go, lua/inbox.lua). Nothing is asked about its id, so only a new one can come that way, and who repeats a
 // call comes another.
 //
+// What comes alone into an empty inbox is also offered: who waits takes it out of the offers with the wait itself, and by that has claimed it,
+// without a script. He books it a moment later, and before he settles it (offer.go, lua/book.lua). Until then whoever looks has it running
+// by "?", for the default lease, after which it is delivered again should he have died just then.
+//
 // Sorted sets and not Redis Streams: a rank (priority, then arrival) gives strict priority in one command, a task that comes back
 // takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round
 // trips where this costs one.
 //
 // The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits
 // for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most three seconds, in a spread namespace one, never a task. The claim
-// that follows is sent together with the wait, so a task reaches a waiter in one round trip; what it gives to a waiter that went away
-// is given back, and what it gives to a host that lost its power is delivered again when the lease ends, as with any claim.
+// that follows is sent together with the wait where a ring is what is to be expected, so a task reaches a waiter in one round trip. What is given to a waiter that went away is given back, and what is given to a host that
+// lost its power is delivered again when the lease ends, as with any claim.
 package redis

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/stemd/stem"
 )
@@ -41,4 +42,34 @@ func ClaimInTwo(ctx context.Context, store stem.Store, c stem.Claim) (read func(
 		out, _, err := b.claimed(ctx, reply, c.Owner)
 		return out, err
 	}, err
+}
+
+// Expectant has the next claim of these queues wait at once, as after one that found nothing.
+func Expectant(store stem.Store, queues ...string) {
+	store.Broker.(*broker).calm.note(queues, bellPatience, false)
+}
+
+// Reluctant is of a store that books what it takes when it must, and not by itself.
+func Reluctant(store stem.Store) {
+	t := &store.Broker.(*broker).taken
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.soon = true
+}
+
+// Unbooked is how many tasks a store has taken and not booked yet.
+func Unbooked(store stem.Store) int {
+	t := &store.Broker.(*broker).taken
+	return int(t.took.Load() - t.done.Load())
+}
+
+// HoldBooking has whoever books wait until free.
+func HoldBooking(store stem.Store) (free func()) { return store.Broker.(*broker).taken.hold() }
+
+// SetBack has a store believe that its server's time is so much earlier.
+func SetBack(store stem.Store, by time.Duration) {
+	d := store.Broker.(*broker).db
+	r := *d.reckoning.Load()
+	r.server = r.server.Add(-by)
+	d.reckoning.Store(&r)
 }

@@ -40,48 +40,70 @@ func (d *db) fitBox(msgs []stem.Message, at []int) bool {
 func isNewID(id string) bool { return len(id) == 36 && id[14] == '7' }
 
 // once is a command that is not sent again by itself when its connection breaks.
-type once struct{ *redis.IntCmd }
+type once struct{ *redis.Cmd }
 
 // NoRetry implements redis.Cmder.
 func (once) NoRetry() bool { return true }
 
 // box puts messages of one queue into its inbox, all or none. Where it fails they may be there, and who publishes them again has them looked
 // for. Before a message can be found its place is noted; the bell after it only says that it is there: who puts anything behind it, or takes
-// something out of its queue, looks for himself.
+// something out of its queue, looks for himself. One that comes alone, as far as is known here, is offered instead, see offer.go.
 func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
 	now, err := d.reckon(ctx)
 	if err != nil {
 		return err
 	}
+	now = d.later(now)
 	queue, first := msgs[at[0]].Queue, &msgs[at[0]]
+	filling := d.filling.Load()
+	filled := filling != nil && *filling == queue
+	offer, came := d.offers && len(at) == 1 && !filled, now
+	if offer {
+		came = -now
+	}
 	mail := make([]byte, 0, len(at)*(sizeOf(first)+256))
 	notes := append(make([]any, 0, 2+2*len(at)), "HSET", d.keys.key(unsortedKey))
 	for _, n := range at {
-		if mail, err = appendItem(mail, now, &msgs[n], 1); err != nil {
+		if mail, err = appendItem(mail, came, &msgs[n], 1); err != nil {
 			return err
 		}
 		notes = append(notes, msgs[n].ID, queue)
 	}
-	size, err := d.post(ctx, queue, notes, mail)
+	size, err := d.post(ctx, parcel{queue, notes, mail, offerScore(first.Priority, now), filled, offer})
 	if err == nil && size >= boxBytes {
 		_ = d.sortInboxes(ctx, queue) // what is published is; the next one tries again
 	}
 	return err
 }
 
-// post sends what box has made, and says how large the inbox is then. The bell of an inbox that has something has been rung: where it had with the
-// last message, it is rung only if it has not any more.
-func (d *db) post(ctx context.Context, queue string, notes []any, mail []byte) (size int64, err error) {
+// parcel is what is put into an inbox.
+type parcel struct {
+	queue         string
+	notes         []any
+	mail          []byte
+	score         int64 // of the offer
+	filled, offer bool  // there was something in it before, as far as is known; it is offered too
+}
+
+// post sends what box has made, and says how large the inbox is then. The bell of an inbox that has something has been rung, or its first message is
+// offered: where it had with the last message, it is rung only if it has not any more.
+func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	server, free := d.quickest()
 	defer free()
 	pipe := server.Pipeline()
-	pipe.Do(ctx, notes...)
-	length := redis.NewIntCmd(ctx, "APPEND", d.keys.inbox(queue), mail)
+	if p.offer {
+		pipe.Do(ctx, "MULTI")
+	}
+	pipe.Do(ctx, p.notes...)
+	length := redis.NewCmd(ctx, "APPEND", d.keys.inbox(p.queue), p.mail)
 	_ = pipe.Process(ctx, once{length})
-	filling := d.filling.Load()
-	filled := filling != nil && *filling == queue
-	if !filled {
-		pipe.Do(ctx, "ZADD", d.keys.bell(queue), 0, "r")
+	all := length
+	switch {
+	case p.offer:
+		pipe.Do(ctx, "ZADD", d.keys.offers(p.queue), p.score, p.mail)
+		all = pipe.Do(ctx, "EXEC")
+	case !p.filled:
+		pipe.Do(ctx, "ZADD", d.keys.bell(p.queue), 0, "r")
 	}
 	var clock func() time.Time
 	if r := d.reckoning.Load(); !d.ownClock && (r == nil || time.Since(r.here) > reckonEvery) {
@@ -91,17 +113,37 @@ func (d *db) post(ctx context.Context, queue string, notes []any, mail []byte) (
 		return 0, err
 	}
 	if clock != nil {
-		d.reckoning.Store(&reckoning{clock(), time.Now()})
+		d.reckonBy(clock().UnixMicro())
 	}
-	size = length.Val()
-	switch empty := size == int64(len(mail)); {
-	case empty && filled:
+	if size, err = appended(all, p.offer); err != nil {
+		return 0, err
+	}
+	switch empty := size == int64(len(p.mail)); {
+	case empty && p.filled:
 		d.filling.Store(nil)
-		err = server.ZAdd(ctx, d.keys.bell(queue), redis.Z{Member: "r"}).Err()
-	case !empty && !filled:
-		d.filling.Store(&queue)
+		err = server.ZAdd(ctx, d.keys.bell(p.queue), redis.Z{Member: "r"}).Err()
+	case !empty && !p.filled:
+		d.filling.Store(&p.queue)
+		if p.offer { // what comes next is neither offered nor rung for, and may be more urgent than what is offered
+			err = server.ZAdd(ctx, d.keys.bell(p.queue), redis.Z{Member: "r"}).Err()
+		}
 	}
 	return size, err
+}
+
+// appended is how large an APPEND has made an inbox, as it says itself or, second of three, its transaction.
+func appended(answer *redis.Cmd, offer bool) (int64, error) {
+	if !offer {
+		return answer.Int64()
+	}
+	of, err := answer.Int64Slice()
+	if err == nil && len(of) != 3 {
+		err = errShort
+	}
+	if err != nil {
+		return 0, err
+	}
+	return of[1], nil
 }
 
 // sortInboxes has the server sort the inboxes of queues.
@@ -198,6 +240,7 @@ func readMail(mail string, into map[string]known) error {
 	r := &reader{s: mail}
 	for r.s != "" {
 		created, id, given := r.number(), r.name(), r.blob()
+		created = max(created, -created)
 		if r.err != nil {
 			return nil // the rest is none, as who sorts it will say
 		}

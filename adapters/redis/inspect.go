@@ -21,6 +21,7 @@ const (
 
 // Queues implements stem.Inspector.
 func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
+	_ = b.booked(ctx) // who can not is still among the ready ones
 	pipe := b.client.Pipeline()
 	known, unsorted, dead := pipe.SMembers(ctx, b.keys.key(queuesKey)), pipe.HVals(ctx, b.keys.key(unsortedKey)), pipe.HGetAll(ctx, b.keys.key(countKey))
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -68,6 +69,7 @@ func (b *broker) Browse(ctx context.Context, q stem.BrowseQuery) (stem.BrowsePag
 		}
 	}
 	limit := adapters.PageLimit(q.Limit)
+	_ = b.booked(ctx)
 	if _, err := b.sorted(ctx, q.Queue); err != nil { // what can not be sorted is at the end
 		return page, b.wrap("browse", err)
 	}

@@ -17,6 +17,7 @@ var perQueue = [...]struct{ function, suffix string }{
 	{"late", ":x"},    // zset: ready tasks whose lease is over, by when that was seen
 	{"bell", ":b"},    // zset: one member when somebody is to look
 	{"inbox", ":i"},   // string: what is to be sorted into the queue
+	{"offers", ":o"},  // zset: what of the inbox nobody has taken who waited, by when it came
 }
 
 const (
@@ -37,6 +38,8 @@ const (
 	pagesKey    = "pages"
 	marksKey    = "marks"
 	unsortedKey = "unsorted"
+
+	offersSuffix = ":o"
 )
 
 // keys are the names of one namespace's keys.
@@ -61,6 +64,9 @@ func (k keys) limit(key string) string { return k.prefix[1:len(k.prefix)-2] + "{
 
 func (k keys) bell(queue string) string  { return k.prefix + "q:" + queue + ":b" }
 func (k keys) inbox(queue string) string { return k.prefix + "q:" + queue + ":i" }
+func (k keys) offers(queue string) string {
+	return k.prefix + "q:" + queue + offersSuffix
+}
 
 // lanes collects the queues that a script may touch and numbers them from 1.
 type lanes struct {

@@ -14,9 +14,9 @@ import (
 )
 
 // in is a message of a queue.
-func in(t *testing.T, queue, id string) stem.Message {
+func in(t *testing.T, queue, id string, opts ...stem.Option) stem.Message {
 	t.Helper()
-	m := message(t, id)
+	m := message(t, id, opts...)
 	m.Queue = queue
 	return m
 }

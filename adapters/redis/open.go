@@ -27,7 +27,10 @@ type db struct {
 	keys      keys
 	calm      calm
 	reckoning atomic.Pointer[reckoning] // nil: none yet
-	filling   atomic.Pointer[string]    // a queue in whose inbox there was something before our last message; nil: none
+	taken     taken
+	offered   atomic.Bool            // what ended the last wait for work
+	last      atomic.Int64           // time that something came into an inbox
+	filling   atomic.Pointer[string] // a queue in whose inbox there was something before our last message; nil: none
 }
 
 // under is the part of a namespace that has a tag of its own.
@@ -49,6 +52,7 @@ type conn struct {
 	elected  bool                  // Sentinels say which server is the primary
 	replicas int                   // how many must have what is published
 	pageMin  int                   // how many messages a page has at least
+	offers   bool                  // what comes alone is offered to who waits
 	shelf    shelf
 	// encrypted: over TLS; insecure: with any server certificate.
 	encrypted, insecure bool
@@ -88,7 +92,7 @@ func (t *target) open(ctx context.Context, pageMin int, opts []stem.StoreOption)
 	f := &fuses{of: map[string]*fuse{}}
 	c := &conn{
 		opts: o, ownClock: !isTimeNow(o.Now), info: t.shown, apart: t.spread, sharded: t.cluster && !t.spread,
-		pageMin: pageMin, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), elected: t.options.MasterName != "",
+		pageMin: pageMin, offers: !t.cluster, client: t.client(f), prompt: t.prompt(), waiting: t.waiter(f), elected: t.options.MasterName != "",
 		replicas: t.replicas, encrypted: t.options.TLSConfig != nil, insecure: t.options.TLSConfig != nil && o.TLS.Insecure,
 	}
 	c.life, c.end = context.WithCancel(context.Background())
@@ -243,6 +247,9 @@ func (d *db) close() error {
 	case <-ended:
 	case <-time.After(closePatience):
 	}
+	soon, cancel := context.WithTimeout(context.Background(), closePatience)
+	_ = d.booked(soon) // where that fails it is somebody's until the lease ends
+	cancel()
 	err = errors.Join(err, d.waiting.Close(), d.client.Close())
 	if d.prompt != nil {
 		err = errors.Join(err, d.prompt.Close())

@@ -16,6 +16,9 @@ func (b *broker) Purge(ctx context.Context, queue string) (int, error) {
 	if err := b.mayWrite("purge"); err != nil {
 		return 0, err
 	}
+	if err := b.booked(ctx); err != nil {
+		return 0, b.wrap("purge", err)
+	}
 	if err := b.sortInboxes(ctx, queue); err != nil {
 		return 0, b.wrap("purge", err)
 	}

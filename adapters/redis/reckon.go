@@ -15,19 +15,46 @@ const (
 	reckonFor = 10 * time.Second
 )
 
-// reckon is the store's time in microseconds as far as it is known without asking. What the server said long ago, or before this host slept or
-// its clock was set, is not used.
+// reckon is the store's time in microseconds as far as it is known without asking.
 func (d *db) reckon(ctx context.Context) (int64, error) {
-	if d.ownClock {
-		return d.opts.Now().UnixMicro(), nil
-	}
-	if r := d.reckoning.Load(); r != nil {
-		now := time.Now()
-		passed, shown := now.Sub(r.here), now.Round(0).Sub(r.here.Round(0))
-		if passed < reckonFor && (passed-shown).Abs() < reckonEvery {
-			return r.server.Add(passed).UnixMicro(), nil
-		}
+	if now := d.reckoned(); now > 0 {
+		return now, nil
 	}
 	now, err := d.now(ctx)
 	return now.UnixMicro(), err
+}
+
+// reckoned is the same, and 0 when it would have to ask. What the server said long ago, or before this host slept or its clock was set, is not used.
+func (d *db) reckoned() int64 {
+	if d.ownClock {
+		return d.opts.Now().UnixMicro()
+	}
+	r := d.reckoning.Load()
+	if r == nil {
+		return 0
+	}
+	now := time.Now()
+	passed, shown := now.Sub(r.here), now.Round(0).Sub(r.here.Round(0))
+	if passed >= reckonFor || (passed-shown).Abs() >= reckonEvery {
+		return 0
+	}
+	return r.server.Add(passed).UnixMicro()
+}
+
+// later is a time that is after all that it has given before, and at least this one: what comes one after the other stays so.
+func (d *db) later(now int64) int64 {
+	for {
+		last := d.last.Load()
+		now = max(now, last+1)
+		if d.last.CompareAndSwap(last, now) {
+			return now
+		}
+	}
+}
+
+// reckonBy notes what the server has just said, in microseconds, unless that was noted lately.
+func (d *db) reckonBy(server int64) {
+	if r := d.reckoning.Load(); r == nil || time.Since(r.here) > reckonEvery {
+		d.reckoning.Store(&reckoning{at(server), time.Now()})
+	}
 }

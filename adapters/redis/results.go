@@ -93,6 +93,7 @@ func (k *known) status() *stem.Status {
 
 // Load implements stem.Results.
 func (r *results) Load(ctx context.Context, ids ...string) ([]*stem.Status, error) {
+	_ = r.booked(ctx) // what can not be is somebody's
 	all, err := r.loadOf(ctx, r.shards, ids)
 	if err != nil {
 		return nil, r.wrap("load results", err)

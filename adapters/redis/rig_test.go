@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stemd/stem"
+	"github.com/stemd/stem/adapters/redis"
 	"github.com/stemd/stem/internal/testserver"
 )
 
@@ -101,4 +102,56 @@ func scriptsOf(t *testing.T, server *testserver.Redis) (n int) {
 		}
 	}
 	return n
+}
+
+// waiting is how many clients of a server wait for work.
+func waiting(t *testing.T, server *testserver.Redis) string {
+	t.Helper()
+	info, err := server.Client.InfoMap(t.Context(), "clients").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info["Clients"]["blocked_clients"]
+}
+
+// takes has a store take a task that is offered in a queue where there is nothing else. It books it when it must.
+func takes(t *testing.T, producer, taker stem.Store, queue string) stem.Delivery {
+	t.Helper()
+	m := single(t)
+	m.Queue = queue
+	publish(t, producer, m)
+	return take(t, taker, m)
+}
+
+// take is the same with what has been published.
+func take(t *testing.T, taker stem.Store, m stem.Message) stem.Delivery {
+	t.Helper()
+	redis.Reluctant(taker)
+	redis.Expectant(taker, m.Queue)
+	before := redis.Unbooked(taker)
+	c := ask(time.Minute)
+	c.Queues[0].Queue, c.Wait = m.Queue, patience
+	ds, err := taker.Broker.Claim(t.Context(), c)
+	if err != nil || len(ds) != 1 || ds[0].ID != m.ID || redis.Unbooked(taker) != before+1 {
+		t.Fatalf("took %v, %v, want %s; %d are to be booked", idsOf(ds), err, m.ID, redis.Unbooked(taker))
+	}
+	return ds[0]
+}
+
+// told says whether who waits for a queue is told that there is something.
+func told(t *testing.T, server *testserver.Redis, queue string) bool {
+	t.Helper()
+	n, err := server.Client.Exists(t.Context(), "{stem}:q:"+queue+":b", "{stem}:q:"+queue+":o").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n > 0
+}
+
+// sound demands that nothing on a server is out of step.
+func sound(t *testing.T, server *testserver.Redis) {
+	t.Helper()
+	for _, fault := range redis.Audit(t, server.Client, "{stem}:") {
+		t.Error(fault)
+	}
 }

@@ -194,7 +194,7 @@ func (r *rings) part(rang chan struct{}, asks []adapters.Ask) error {
 func (r *rings) listen(key string, l *listener, a adapters.Ask) {
 	b := a.Lane.(*broker)
 	own, stays, woken := b.wakeOn(r.c.life)
-	wait := b.bells(a.Queues, own, listenPatience)
+	wait := b.bells(a.Queues, own, listenPatience, false)
 	for {
 		bell, err := r.c.waiting.Do(context.Background(), wait...).Slice()
 		if errors.Is(err, redis.Nil) {

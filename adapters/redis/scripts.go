@@ -31,12 +31,12 @@ var parts = map[string]string{
 	"records": "counters record", "recordlist": "", "counts": "short state page mail", "running": "short state page", "leases": "short state page", "after": "short state page", "browse": "short state page mail",
 	"maintain": "short state counters record end", "prune": "",
 	"adopt": putting, "leave": "short state page unpage ring end", "level": "", "look": "",
-	"sort": putting,
+	"sort": putting, "book": putting,
 }
 
 // ending are the scripts that a full server runs too: they end what is there, keep it from running twice, or make room, and without them it
 // would stay full. It refuses those by which something new comes. Those that only read have no flags, as a replica runs no others.
-var ending = strings.Fields("claim extend release sort done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
+var ending = strings.Fields("claim book extend release sort done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
 
 // onFull is the first line of a script that a full server runs.
 const onFull = "#!lua flags=allow-oom\n"

@@ -37,6 +37,9 @@ func (b *broker) Settle(ctx context.Context, settlements ...stem.Settlement) ([]
 	if err := b.mayWrite("settle"); err != nil {
 		return nil, err
 	}
+	if err := b.booked(ctx); err != nil {
+		return nil, b.wrap("settle", err)
+	}
 	wishes := make([]wish, len(settlements))
 	for i := range settlements {
 		wishes[i] = wish{Settlement: settlements[i], invalid: checkSettlement(settlements[i])}

@@ -16,8 +16,8 @@ do
       end
     elseif holds == 8 then -- or in the inbox, see inbox.lua, and is sorted but for its place among the ready ones
       local mail = call('GETRANGE', inbox(q), 0, 8191)
-      local new, time, lane, begin, next = letter(mail, 1)
-      if new and next == #mail + 1 and #mail < 8192 then -- nothing is behind it
+      local new, time, lane, begin, next, offered = letter(mail, 1)
+      if new and next == #mail + 1 and #mail < 8192 and not (offered and call('ZREM', offers(q), mail) == 0) then -- nothing is behind it, nobody has it
         local c = call('HMGET', META, 'epoch', 'seq')
         seq = (c[2] or 0) + 1
         value = pack('<ddd', 0, time, lane * LANE + seq) .. sub(mail, begin)
