@@ -23,9 +23,9 @@ type wakened struct {
 	reply      []any
 }
 
-// await waits for a ring of one of a claim's queues, for an offer in one, for what becomes due next, for d, or for ctx. Behind a ring it claims
-// in the same round trip. Where it returns nothing the script is to be run by itself: the store has a clock of its own, which went on meanwhile,
-// the server does not know the script, or somebody else was quicker. A ring wakes one who waits; whoever finds more than it takes rings again.
+// await waits for a ring of one of a claim's queues, for an offer in one, for what becomes due next, for d, or for ctx. Where rings are what is
+// to be expected it claims behind one in the same round trip. Where it returns nothing the script is to be run by itself: it was not sent along, or the
+// server does not know it. A ring wakes one who waits; whoever finds more than it takes rings again.
 //
 // Who waits does so himself: to be woken by another goroutine would cost an idle process a twentieth of the time from enqueue to start. Who
 // goes away has the server end the wait, by a key of its own, and what it still claims is given back. So it hears the server out: one that
@@ -89,7 +89,7 @@ func (b *broker) wait(ctx context.Context, call *claimCall, own string, d time.D
 	pipe := b.waiting.Pipeline()
 	bell := pipe.Do(ctx, b.bells(call.lanes.names, own, d, b.offers)...)
 	var claim *redis.Cmd
-	if !b.ownClock && !b.offered.Load() {
+	if !b.ownClock && !b.offered.Load() { // a clock of the store's own went on meanwhile
 		s := b.scripts["claim"]
 		claim = s.EvalSha(ctx, pipe, call.lanes.of(s), append([]any{""}, call.args...)...)
 	}
