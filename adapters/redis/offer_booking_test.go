@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -61,7 +60,7 @@ func TestCallsBesideASilentServerThatHasSomethingToBookEndWithTheirContext(t *te
 			server := testserver.NewRedis(t)
 			producer, taker := open(t, server.URL()), open(t, server.URL())
 			d := takes(t, producer, taker, queue)
-			free := sync.OnceFunc(hold(taker))
+			free := hold(taker)
 			t.Cleanup(free)
 			if err := server.Pause(); err != nil {
 				t.Fatal(err)

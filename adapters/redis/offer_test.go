@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ func (o *offering) pop() string {
 func (o *offering) take(b *broker) (d stem.Delivery, free func()) {
 	o.t.Helper()
 	free = b.taken.hold()
+	o.t.Cleanup(free) // where the test ends before
 	out, err := b.take(o.pop(), b.claimCall(claimOf("taker/boot")))
 	if err != nil || len(out) != 1 || out[0].ID != o.id || string(out[0].Envelope.Body) != "body" {
 		o.t.Fatalf("took %+v, %v", out, err)
@@ -77,12 +79,12 @@ func (t *taken) hold() (free func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.booking = held
-	return func() {
+	return sync.OnceFunc(func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.booking = nil
 		close(held.over)
-	}
+	})
 }
 
 func (o *offering) claim(b *broker) []stem.Delivery {
