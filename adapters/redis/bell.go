@@ -40,9 +40,7 @@ func (b *broker) await(ctx context.Context, call *claimCall, d, next time.Durati
 	if stays() {
 		return w, err
 	}
-	b.work.Add(1)
-	go func() {
-		defer b.work.Done()
+	b.besides(func() {
 		b.giveBack(w, call, next)
 		<-woken
 		for isTimeout(b.tell("ZREM", own, "r")) { // if the ring came after another, or comes yet, out of a long silence
@@ -52,7 +50,7 @@ func (b *broker) await(ctx context.Context, call *claimCall, d, next time.Durati
 			case <-time.After(time.Second):
 			}
 		}
-	}()
+	})
 	return wakened{}, cmp.Or(ctx.Err(), stem.ErrClosed)
 }
 
@@ -112,7 +110,7 @@ func (b *broker) wait(ctx context.Context, call *claimCall, own string, d time.D
 	}
 	if w.item != "" {
 		if reply := w.reply; reply != nil {
-			b.start(func() { b.giveBack(wakened{reply: reply}, call, bellPatience) })
+			b.besides(func() { b.giveBack(wakened{reply: reply}, call, bellPatience) })
 		}
 		return wakened{item: w.item}, nil
 	}

@@ -46,7 +46,7 @@ func (b *broker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery, erro
 		}
 		if woken.item != "" {
 			if due && next < bellPatience { // who waits next is to know of it
-				b.start(func() { b.pass(call.lanes.names) })
+				b.besides(func() { b.pass(call.lanes.names) })
 			}
 			b.calm.note(call.lanes.names, min(afterSome, next-time.Since(since)), false) // however many are offered, it looks in time
 			out, err := b.take(woken.item, call)

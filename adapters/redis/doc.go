@@ -17,7 +17,7 @@
 //	q:<queue>:r d l x b          sorted sets: ready by rank, delayed by due time, claimed by end of lease, ready after an expired
 //	                             lease, and the bell
 //	q:<queue>:i                  the inbox, a string: messages that are still to be sorted into the queue
-//	q:<queue>:o                  what of the inbox is offered to who waits, by when it came
+//	q:<queue>:o                  what of the inbox is offered to who waits, by priority and time
 //	unsorted                     hash by task id: the queue in whose inbox a message is
 //	pages, marks, surplus        messages that were published together, what happened to each, and how many tasks more than members
 //	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
@@ -49,8 +49,9 @@
 // takes its old place, each task has a lease of its own, and counts are exact. A stream can do none of these, and costs two round
 // trips where this costs one.
 //
-// The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits
-// for the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most three seconds, in a spread namespace one, never a task. The claim
-// that follows is sent together with the wait where a ring is what is to be expected, so a task reaches a waiter in one round trip. What is given to a waiter that went away is given back, and what is given to a host that
-// lost its power is delivered again when the lease ends, as with any claim.
+// The time is the server's. Ids, queues and all else are only ever looked up by keys that a script declares. Who waits for work waits for
+// the bell of its queues (BZPOPMIN), which carries nothing: a ring that is lost costs at most three seconds, in a spread namespace one,
+// never a task. The claim that follows is sent together with the wait where a ring is what is to be expected, so a task reaches a waiter in
+// one round trip. What is given to a waiter that went away is given back, and what is given to a host that lost its power is delivered
+// again when the lease ends, as with any claim.
 package redis

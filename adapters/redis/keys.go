@@ -17,7 +17,7 @@ var perQueue = [...]struct{ function, suffix string }{
 	{"late", ":x"},    // zset: ready tasks whose lease is over, by when that was seen
 	{"bell", ":b"},    // zset: one member when somebody is to look
 	{"inbox", ":i"},   // string: what is to be sorted into the queue
-	{"offers", ":o"},  // zset: what of the inbox nobody has taken who waited, by when it came
+	{"offers", ":o"},  // zset: what of the inbox nobody has taken who waited, by priority and time
 }
 
 const (

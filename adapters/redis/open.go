@@ -222,11 +222,18 @@ func (c *conn) start(fn func()) bool {
 	if !c.enter() {
 		return false
 	}
+	defer c.work.Done()
+	c.besides(fn)
+	return true
+}
+
+// besides runs fn in a goroutine that close waits for, also when it has begun to: it is for who is waited for himself.
+func (c *conn) besides(fn func()) {
+	c.work.Add(1)
 	go func() {
 		defer c.work.Done()
 		fn()
 	}()
-	return true
 }
 
 func (d *db) close() error {
