@@ -41,11 +41,12 @@ func (d *db) reckoned() int64 {
 	return r.server.Add(passed).UnixMicro()
 }
 
-// later is a time that is after all that it has given before, and at least this one: what comes one after the other stays so.
+// later is this time, or what it gave before if that is later: what comes one after the other stays so. Among those of one time offers stand by
+// their ids, which rise.
 func (d *db) later(now int64) int64 {
 	for {
 		last := d.last.Load()
-		now = max(now, last+1)
+		now = max(now, last)
 		if d.last.CompareAndSwap(last, now) {
 			return now
 		}
