@@ -18,7 +18,7 @@
 //	                             lease, and the bell
 //	q:<queue>:i                  the inbox, a string: messages that are still to be sorted into the queue
 //	q:<queue>:o                  what of the inbox is offered to who waits, by priority and time
-//	unsorted                     hash by task id: the queue in whose inbox a message is
+//	inboxes                      the queues in whose inboxes there may be something
 //	pages, marks, surplus        messages that were published together, what happened to each, and how many tasks more than members
 //	                             the sorted sets of queues have, as the tasks of a page, or of a claim of it, are one member
 //	results, recent              statuses; everything known by its last update, but for what is claimed

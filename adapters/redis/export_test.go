@@ -44,6 +44,11 @@ func ClaimInTwo(ctx context.Context, store stem.Store, c stem.Claim) (read func(
 	}, err
 }
 
+// Prune forgets queues that hold nothing.
+func Prune(ctx context.Context, store stem.Store) error {
+	return store.Broker.(*broker).pruneQueues(ctx, &stem.Maintained{})
+}
+
 // Expectant has the next claim of these queues wait at once, as after one that found nothing.
 func Expectant(store stem.Store, queues ...string) {
 	store.Broker.(*broker).calm.note(queues, bellPatience, false)

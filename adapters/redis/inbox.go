@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -45,9 +46,13 @@ type once struct{ *redis.Cmd }
 // NoRetry implements redis.Cmder.
 func (once) NoRetry() bool { return true }
 
+// mails are buffers of []byte for what is put into inboxes.
+var mails = sync.Pool{New: func() any { return new([]byte) }}
+
 // box puts messages of one queue into its inbox, all or none. Where it fails they may be there, and who publishes them again has them looked
-// for. Before a message can be found its place is noted; the bell after it only says that it is there: who puts anything behind it, or takes
-// something out of its queue, looks for himself. One that comes alone, as far as is known here, is offered instead, see offer.go.
+// for. Whoever puts something into an inbox that had nothing notes that there is something, and rings the bell; these only say where to look:
+// who puts anything behind it, or takes something out of its queue, looks for himself. One that comes alone, as far as is known here, is
+// offered instead, see offer.go.
 func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
 	now, err := d.reckon(ctx)
 	if err != nil {
@@ -61,15 +66,16 @@ func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
 	if offer {
 		came = -now
 	}
-	mail := make([]byte, 0, len(at)*(sizeOf(first)+256))
-	notes := append(make([]any, 0, 2+2*len(at)), "HSET", d.keys.key(unsortedKey))
+	buffer := mails.Get().(*[]byte)
+	defer mails.Put(buffer)
+	mail := slices.Grow((*buffer)[:0], len(at)*(sizeOf(first)+256))
 	for _, n := range at {
 		if mail, err = appendItem(mail, came, &msgs[n], 1); err != nil {
 			return err
 		}
-		notes = append(notes, msgs[n].ID, queue)
 	}
-	size, err := d.post(ctx, parcel{queue, notes, mail, offerScore(first.Priority, now), filled, offer})
+	*buffer = mail
+	size, err := d.post(ctx, parcel{queue, mail, offerScore(first.Priority, now), filled, offer})
 	if err == nil && size >= boxBytes {
 		_ = d.sortInboxes(ctx, queue) // what is published is; the next one tries again
 	}
@@ -79,14 +85,14 @@ func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
 // parcel is what is put into an inbox.
 type parcel struct {
 	queue         string
-	notes         []any
 	mail          []byte
 	score         int64 // of the offer
 	filled, offer bool  // there was something in it before, as far as is known; it is offered too
 }
 
-// post sends what box has made, and says how large the inbox is then. The bell of an inbox that has something has been rung, or its first message is
-// offered: where it had with the last message, it is rung only if it has not any more.
+// post sends what box has made, and says how large the inbox is then. An inbox that has something has been noted, and its bell rung or its first
+// message offered: where it had with the last message, that is done only if it has not any more. The note comes behind the message, as
+// who sorts what is there takes it away.
 func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	server, free := d.quickest()
 	defer free()
@@ -94,16 +100,18 @@ func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	if p.offer {
 		pipe.Do(ctx, "MULTI")
 	}
-	pipe.Do(ctx, p.notes...)
 	length := redis.NewCmd(ctx, "APPEND", d.keys.inbox(p.queue), p.mail)
 	_ = pipe.Process(ctx, once{length})
 	all := length
+	if !p.filled {
+		pipe.Do(ctx, "SADD", d.keys.key(inboxesKey), p.queue) // which a transaction answers otherwise
+	}
 	switch {
 	case p.offer:
 		pipe.Do(ctx, "ZADD", d.keys.offers(p.queue), p.score, p.mail)
 		all = pipe.Do(ctx, "EXEC")
 	case !p.filled:
-		pipe.Do(ctx, "ZADD", d.keys.bell(p.queue), 0, "r")
+		d.ring(ctx, pipe, p.queue)
 	}
 	var clock func() time.Time
 	if r := d.reckoning.Load(); !d.ownClock && (r == nil || time.Since(r.here) > reckonEvery) {
@@ -121,17 +129,25 @@ func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	switch empty := size == int64(len(p.mail)); {
 	case empty && p.filled:
 		d.filling.Store(nil)
-		err = server.ZAdd(ctx, d.keys.bell(p.queue), redis.Z{Member: "r"}).Err()
+		pipe := server.Pipeline()
+		pipe.SAdd(ctx, d.keys.key(inboxesKey), p.queue)
+		d.ring(ctx, pipe, p.queue)
+		_, err = pipe.Exec(ctx)
 	case !empty && !p.filled:
 		d.filling.Store(&p.queue)
 		if p.offer { // what comes next is neither offered nor rung for, and may be more urgent than what is offered
-			err = server.ZAdd(ctx, d.keys.bell(p.queue), redis.Z{Member: "r"}).Err()
+			err = d.ring(ctx, server, p.queue).Err()
 		}
 	}
 	return size, err
 }
 
-// appended is how large an APPEND has made an inbox, as it says itself or, second of three, its transaction.
+// ring rings the bell of a queue.
+func (d *db) ring(ctx context.Context, server redis.Cmdable, queue string) *redis.IntCmd {
+	return server.ZAdd(ctx, d.keys.bell(queue), redis.Z{Member: "r"})
+}
+
+// appended is how large an APPEND has made an inbox, as it says itself or, first of three, its transaction.
 func appended(answer *redis.Cmd, offer bool) (int64, error) {
 	if !offer {
 		return answer.Int64()
@@ -143,7 +159,7 @@ func appended(answer *redis.Cmd, offer bool) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return of[1], nil
+	return of[0], nil
 }
 
 // sortInboxes has the server sort the inboxes of queues.
@@ -174,27 +190,21 @@ func (d *db) sorted(ctx context.Context, queues ...string) (bool, error) {
 	return err == nil, err
 }
 
-// boxed are the queues that have something in their inboxes.
+// boxed are the queues that may have something in their inboxes.
 func (d *db) boxed(ctx context.Context) ([]string, error) {
-	queues, err := d.client.HVals(ctx, d.keys.key(unsortedKey)).Result()
+	queues, err := d.client.SMembers(ctx, d.keys.key(inboxesKey)).Result()
 	slices.Sort(queues)
-	return slices.Compact(queues), err
+	return queues, err
 }
 
-// sortFor has it sort the inboxes in which the tasks of these ids are.
+// sortFor has it sort the inboxes if a task of one of these ids may be in one.
 func (d *db) sortFor(ctx context.Context, ids ...string) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !isNewID(id) })
-	var queues []string
-	for part := range slices.Chunk(ids, loadMax) {
-		found, err := d.client.HMGet(ctx, d.keys.key(unsortedKey), part...).Result()
-		if err != nil {
-			return err
-		}
-		for _, q := range found {
-			if q, ok := q.(string); ok && !slices.Contains(queues, q) {
-				queues = append(queues, q)
-			}
-		}
+	if !slices.ContainsFunc(ids, isNewID) {
+		return nil
+	}
+	queues, err := d.boxed(ctx)
+	if err != nil {
+		return err
 	}
 	return d.sortInboxes(ctx, queues...)
 }

@@ -23,7 +23,7 @@ const (
 func (b *broker) Queues(ctx context.Context) ([]stem.QueueCounts, error) {
 	_ = b.booked(ctx) // who can not is still among the ready ones
 	pipe := b.client.Pipeline()
-	known, unsorted, dead := pipe.SMembers(ctx, b.keys.key(queuesKey)), pipe.HVals(ctx, b.keys.key(unsortedKey)), pipe.HGetAll(ctx, b.keys.key(countKey))
+	known, unsorted, dead := pipe.SMembers(ctx, b.keys.key(queuesKey)), pipe.SMembers(ctx, b.keys.key(inboxesKey)), pipe.HGetAll(ctx, b.keys.key(countKey))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, b.wrap("queues", err)
 	}

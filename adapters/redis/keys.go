@@ -6,7 +6,7 @@ import "slices"
 var fixed = [...]string{
 	"meta", "bodies", "tasks", "recent", "results", "lapses", "seen", "holders", "kept", "dead", "deaths", "deadcount", "queues",
 	watched, "groups", "groupdata", "members", "ebb", "records", "recordindex", "stale", "lapsing",
-	"pages", "marks", "surplus", "batches", unsortedKey,
+	"pages", "marks", "surplus", "batches", inboxesKey,
 }
 
 // perQueue are the keys of each queue: what the function is called by which a script has it, and how the key ends.
@@ -21,23 +21,23 @@ var perQueue = [...]struct{ function, suffix string }{
 }
 
 const (
-	metaKey     = "meta"
-	bodiesKey   = "bodies"
-	resultsKey  = "results"
-	seenKey     = "seen"
-	groupsKey   = "groups"
-	queuesKey   = "queues"
-	deadKey     = "dead"
-	countKey    = "deadcount"
-	recentKey   = "recent"
-	groupData   = "groupdata"
-	membersKey  = "members"
-	ebbKey      = "ebb"
-	recordsKey  = "records"
-	watched     = "watched"
-	pagesKey    = "pages"
-	marksKey    = "marks"
-	unsortedKey = "unsorted"
+	metaKey    = "meta"
+	bodiesKey  = "bodies"
+	resultsKey = "results"
+	seenKey    = "seen"
+	groupsKey  = "groups"
+	queuesKey  = "queues"
+	deadKey    = "dead"
+	countKey   = "deadcount"
+	recentKey  = "recent"
+	groupData  = "groupdata"
+	membersKey = "members"
+	ebbKey     = "ebb"
+	recordsKey = "records"
+	watched    = "watched"
+	pagesKey   = "pages"
+	marksKey   = "marks"
+	inboxesKey = "inboxes"
 
 	offersSuffix = ":o"
 )

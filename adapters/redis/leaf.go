@@ -48,7 +48,8 @@ func (d *db) read(ctx context.Context, leaves []leaf) (map[sheet]string, error) 
 		}
 		for i, l := range missing {
 			value, ok := values[i].(string)
-			if delete(out, l.sheet); ok && l.end(value, l.of) == len(value) {
+			// Behind its messages there may be the beginning of another, see lua/inbox.lua.
+			if delete(out, l.sheet); ok && l.end(value, l.of) >= 0 && l.end(value, l.of+1) < 0 {
 				out[l.sheet] = value
 			}
 		}

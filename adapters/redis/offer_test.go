@@ -124,7 +124,7 @@ func (o *offering) nothing() {
 		o.t.Fatal(err)
 	}
 	for _, key := range keys {
-		if strings.HasPrefix(key, "{stem}:q:") && !strings.HasSuffix(key, ":b") || key == "{stem}:unsorted" || key == "{stem}:bodies" || key == "{stem}:tasks" {
+		if strings.HasPrefix(key, "{stem}:q:") && !strings.HasSuffix(key, ":b") || key == "{stem}:inboxes" || key == "{stem}:bodies" || key == "{stem}:tasks" {
 			o.t.Errorf("%s is left", key)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -18,15 +19,38 @@ type Collector[T, R any] struct {
 
 	mu      sync.Mutex
 	waiting []pending[T, R]
-	calls   int       // in flight
-	aloft   int       // items of these
-	crowd   int       // how many items there were lately, waiting and in flight: as many are about to come again
-	idle    sync.Cond // signalled when calls becomes 0
+	spare   [][]pending[T, R] // empty, for further calls
+	calls   int               // in flight
+	aloft   int               // items of these
+	crowd   int               // how many items there were lately, waiting and in flight: as many are about to come again
+	idle    sync.Cond         // signalled when calls becomes 0
+
+	callers sync.Pool // of *caller[R]
 }
 
 type pending[T, R any] struct {
 	item T
 	done func(R, error)
+}
+
+// spareMax is how many items a slice has room for that is kept for further calls.
+const spareMax = 64
+
+// caller is somebody who waits for the result of an item.
+type caller[R any] struct {
+	answered chan answer[R]
+	done     func(R, error)
+}
+
+type answer[R any] struct {
+	r   R
+	err error
+}
+
+func newCaller[R any]() any {
+	c := &caller[R]{answered: make(chan answer[R], 1)}
+	c.done = func(r R, err error) { c.answered <- answer[R]{r, err} }
+	return c
 }
 
 // NewCollector makes a collector whose do gets up to limit items (≥ 1) and returns one result per item, or an error for all.
@@ -35,6 +59,7 @@ type pending[T, R any] struct {
 func NewCollector[T, R any](limit, abreast int, do func(context.Context, []T) ([]R, error)) *Collector[T, R] {
 	c := &Collector[T, R]{limit: max(limit, 1), abreast: max(abreast, 1), do: do}
 	c.idle.L = &c.mu
+	c.callers.New = newCaller[R]
 	return c
 }
 
@@ -56,15 +81,12 @@ func (c *Collector[T, R]) Do(ctx context.Context, item T) (R, error) {
 		c.mu.Unlock()
 		return c.lead(ctx, item, crowd)
 	}
-	type answer struct {
-		r   R
-		err error
-	}
-	ch := make(chan answer, 1)
-	c.waiting = append(c.waiting, pending[T, R]{item, func(r R, err error) { ch <- answer{r, err} }})
+	me := c.callers.Get().(*caller[R])
+	c.waiting = append(c.waiting, pending[T, R]{item, me.done})
 	c.mu.Unlock()
 	select {
-	case a := <-ch:
+	case a := <-me.answered:
+		c.callers.Put(me)
 		return a.r, a.err
 	case <-ctx.Done():
 		var zero R
@@ -87,6 +109,7 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	batch := c.take(pending[T, R]{item: item})
 	c.mu.Unlock()
 	if len(batch) == 1 {
+		defer c.done(batch)
 		defer c.landed(1)
 		results, err := c.do(ctx, []T{item})
 		if err != nil {
@@ -135,9 +158,6 @@ func (c *Collector[T, R]) flush() {
 		runtime.Gosched() // who was just answered may have more
 		c.mu.Lock()
 		if c.calls--; !c.due(0) {
-			if len(c.waiting) == 0 {
-				c.waiting = nil
-			}
 			if c.calls == 0 {
 				c.idle.Broadcast()
 			}
@@ -157,10 +177,18 @@ func (c *Collector[T, R]) take(first ...pending[T, R]) []pending[T, R] {
 	c.crowd = max(there, c.crowd*7/8)
 	share := min(c.limit, (c.crowd+c.abreast-1)/c.abreast)
 	n := min(len(c.waiting), share-len(first))
-	batch := c.waiting[:n:n]
-	c.waiting = c.waiting[n:]
-	if len(first) > 0 {
-		batch = append(first, batch...)
+	var batch []pending[T, R]
+	if last := len(c.spare) - 1; last >= 0 {
+		batch, c.spare = c.spare[last], c.spare[:last]
+	}
+	batch = append(append(batch, first...), c.waiting[:n]...)
+	switch left := len(c.waiting) - n; {
+	case left > n: // it would cost more to move them
+		c.waiting = c.waiting[n:]
+	case left == 0 && cap(c.waiting) > spareMax:
+		c.waiting = nil
+	default:
+		c.waiting = slices.Delete(c.waiting, 0, n)
 	}
 	c.aloft += len(batch)
 	return batch
@@ -171,6 +199,17 @@ func (c *Collector[T, R]) landed(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.aloft -= n
+}
+
+// done keeps the slice of a call that is over for another.
+func (c *Collector[T, R]) done(batch []pending[T, R]) {
+	if cap(batch) > spareMax {
+		return
+	}
+	clear(batch)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spare = append(c.spare, batch[:0])
 }
 
 // call does a batch and answers it.
@@ -190,6 +229,7 @@ func (c *Collector[T, R]) call(batch []pending[T, R]) {
 			}
 			batch[i].done(r, err)
 		}
+		c.done(batch)
 	}()
 	results, err = c.do(context.Background(), items)
 }

@@ -1,5 +1,5 @@
 -- Messages that producers enqueue one by one come into the inbox of their queue first, a string, by plain commands: each is an item as in a
--- page, with its time. Until they are sorted UNSORTED has their ids and the queue. Whoever next puts anything behind them, or takes something
+-- page, with its time. INBOXES has the names of queues that may have some. Whoever next puts anything behind them, or takes something
 -- out of the queue, sorts them into it, where many cost little each: what came together and has one priority is a page then.
 --
 -- What comes alone, as far as its producer knows, is also offered to who waits, see offer.go. It is his from the moment that it is no offer any more,
@@ -51,19 +51,59 @@ do -- a script has room for 200 names
       call('HSET', TASKS, id, shorten(time, NOW, GENERATEDID, SOMEBODY))
       call('ZADD', leased(q), int(NOW + SOMETIME), id)
     end
-    call('HDEL', UNSORTED, id)
+  end
+
+  -- cut says whether what there is from a byte on is nothing, or the beginning of a message: as leaf.go sees it.
+  local function cut(piece, at)
+    local rest = #piece - at + 1
+    if rest < 10 then return true end
+    local n, more = byte(piece, at + 8, at + 9)
+    return n == 36 and more == 0 and (rest < HEAD or HEAD + unpk('<I', piece, at + 46) > rest)
   end
 
   -- sortRun sorts messages of one priority that are next to each other, up to a byte.
-  local function sortRun(q, value, run, till)
-    if run.twice or anyLive(run.ids) then
-      sortOld(q, value, run.from, till)
-    elseif run.offered or #run.ids < PAGEMIN then
-      sortFew(q, value, run.from, till)
+  local function sortRun(q, piece, run, till, ids, twice)
+    if twice or anyLive(ids) then
+      sortOld(q, piece, run.from, till)
+    elseif run.offered or #ids < PAGEMIN then
+      sortFew(q, piece, run.from, till)
     else
-      bind(q, 0, run.lane, sub(value, run.from, till - 1), run.time, run.ids)
+      local whole = run.from == 1 and cut(piece, till)
+      bind(q, 0, run.lane, whole and piece or sub(piece, run.from, till - 1), run.time, ids)
     end
-    call('HDEL', UNSORTED, unpack(run.ids))
+  end
+
+  -- sortPiece sorts the whole messages that a piece of an inbox begins with, and says where they end. The page that they are mostly has the whole
+  -- piece: the server makes a hash of any string that is cut.
+  local function sortPiece(q, piece, back)
+    local at, run, n, twice, ids, is = 1, nil, 0, false, nil, nil
+    local function finish()
+      if run then sortRun(q, piece, run, at, ids, twice) end
+    end
+    while true do
+      local id, time, lane, begin, next, offered = letter(piece, at)
+      if not id then break end
+      local taken = false
+      if offered then
+        local offer = sub(piece, at, next - 1)
+        taken = not call('ZSCORE', offers(q), offer)
+        if not taken then back[#back + 1] = offer end
+      end
+      if not run or taken or offered ~= run.offered or lane ~= run.lane or n == PAGEMAX or next - run.from > PAGEBYTES
+        or time - run.time > SPAN or run.time - time > SPAN then
+        finish()
+        run, n, twice, ids, is = not taken and { lane = lane, from = at, time = time, offered = offered }, 0, false, {}, {}
+      end
+      if taken then
+        sortTaken(q, piece, id, time, lane, begin, next)
+      else
+        n = n + 1
+        ids[n], twice, is[id] = id, twice or is[id], true
+      end
+      at = next
+    end
+    finish()
+    return at
   end
 
   -- sortSome sorts the first messages of an inbox. It returns how many bytes they had, none if the inbox is empty then, and whether there was anything
@@ -71,40 +111,29 @@ do -- a script has room for 200 names
   local sorted = {}
   function sortSome(q)
     sorted[q] = true -- publish, which it may call, is not to begin anew
-    local value = call('GETRANGE', inbox(q), 0, SORTBYTES - 1)
-    local at, n, run, is, queue, back = 1, 0, nil, nil, nil, {}
-    while at <= #value do
-      local id, time, lane, begin, next, offered = letter(value, at)
-      if not id then break end
-      queue = queue or unpk('<Hc0', value, begin + 30)
-      local offer = offered and sub(value, at, next - 1)
-      local taken = offer and not call('ZSCORE', offers(q), offer)
-      if offer and not taken then back[#back + 1] = offer end
-      if run and (taken or offered ~= run.offered or lane ~= run.lane or n == PAGEMAX or next - run.from > PAGEBYTES or math.abs(time - run.time) > SPAN) then
-        sortRun(q, value, run, at)
-        run = nil
+    local from, size, back, torn = 0, PAGEBYTES, {}, false
+    while from < SORTBYTES do
+      local piece = call('GETRANGE', inbox(q), int(from), int(from + size - 1))
+      local whole = sortPiece(q, piece, back) - 1
+      from, torn = from + whole, whole < #piece
+      if #piece < size or whole == 0 and size == SORTBYTES then
+        size = 0
+        break
       end
-      if taken then
-        sortTaken(q, value, id, time, lane, begin, next)
-      else
-        if not run then run, n, is = { lane = lane, from = at, time = time, offered = offered, ids = {} }, 0, {} end
-        n = n + 1
-        run.ids[n], run.twice, is[id] = id, run.twice or is[id], true
-      end
-      at = next
+      if whole == 0 then size = SORTBYTES end
     end
-    if run then sortRun(q, value, run, at) end
-    if queue then call('SADD', QUEUES, queue) end
+    if from > 0 then call('SADD', QUEUES, queueIn(q)) end
     if #back > 0 then call('ZREM', offers(q), unpack(back)) end -- not before: a full server would go on after it
-    if #value == SORTBYTES and at > 1 then
-      local rest = call('GETRANGE', inbox(q), int(at - 1), -1)
+    if size > 0 then
+      local rest = call('GETRANGE', inbox(q), int(from), -1)
       if rest ~= '' then
         call('SET', inbox(q), rest)
-        return at - 1, false
+        return from, false
       end
     end
     call('DEL', inbox(q))
-    return 0, at <= #value
+    call('SREM', INBOXES, queueIn(q))
+    return 0, torn
   end
 
   -- sort sorts the inbox of a queue, once a script.

@@ -24,8 +24,8 @@ do
         if call('HSETNX', BODIES, new, value) == 1 then
           id, mark, last = new, GENERATEDID, c[1]
           call('ZADD', RECENT, int(time), id)
-          call('SADD', QUEUES, (unpk('<Hc0', mail, begin + 30)))
-          call('HDEL', UNSORTED, id)
+          call('SADD', QUEUES, queueIn(q))
+          call('SREM', INBOXES, queueIn(q))
           call('DEL', inbox(q))
         end
       end

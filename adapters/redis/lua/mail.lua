@@ -1,8 +1,17 @@
 -- What is in an inbox, see inbox.lua: items as those of a page, but the time of one that is offered is negative. letter reads the one that begins
 -- at a byte: id, time, lane, where what Go wrote begins, where the next one does, whether it is offered; nil: it is not whole.
+local MAIL, HEAD, LEAST = '<dHc36I', 50, 33 -- ids are as stem.NewID makes them
+local byte = string.byte
 local function letter(value, at)
-  local ok, time, id, size, begin = pcall(unpk, '<dHc0I', value, at)
-  if not ok or size <= 32 or begin + size - 1 > #value then return end
-  local n, m = unpk('<HH', value, begin + 28) -- of the tail, and of the queue's name in it
-  if m + 2 <= n and 30 + n <= size then return id, math.abs(time), string.byte(value, begin + 25), begin, begin + size, time < 0 end
+  local begin = at + HEAD
+  if #value < begin + LEAST - 1 then return end
+  local time, n, id, size = unpk(MAIL, value, at)
+  if n ~= 36 or size < LEAST or begin + size - 1 > #value then return end
+  local lane, _, _, tail, tails, name, names = byte(value, begin + 25, begin + 31)
+  tail, name = tail + 256 * tails, name + 256 * names -- of the tail, and of the queue's name in it
+  if name + 2 > tail or 30 + tail > size then return end
+  if time < 0 then return id, -time, lane, begin, begin + size, true end
+  return id, time, lane, begin, begin + size, false
 end
+-- queueIn is the name of a queue, as its keys have it.
+local function queueIn(q) return sub(inbox(q), #META - 1, -3) end

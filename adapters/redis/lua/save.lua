@@ -1,8 +1,9 @@
 -- Saves statuses. ARGV: time, whether it was looked into inboxes, and for each: numbers, id, status. Returns 1, and has saved none, if that was not
--- done and one is of a task that is in one.
-if ARGV[2] == '0' and call('EXISTS', UNSORTED) == 1 then
+-- done and one is of a task that may be in one.
+if ARGV[2] == '0' and call('EXISTS', INBOXES) == 1 then
   for i = 3, #ARGV, 3 do
-    if call('HEXISTS', UNSORTED, ARGV[i + 1]) == 1 then return 1 end
+    local id = ARGV[i + 1]
+    if call('HEXISTS', BODIES, id) == 0 and call('HEXISTS', RESULTS, id) == 0 then return 1 end
   end
 end
 for i = 3, #ARGV, 3 do

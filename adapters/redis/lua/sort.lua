@@ -2,7 +2,9 @@
 local out, bytes = {}, 0
 for q = 1, tonumber(ARGV[2]) do
   local size = call('STRLEN', inbox(q))
-  if size > 0 then
+  if size == 0 then
+    call('SREM', INBOXES, queueIn(q))
+  else
     if bytes >= SORTBYTES or sortSome(q) > 0 then out[#out + 1] = q end
     bytes = bytes + size
     ring(q)
