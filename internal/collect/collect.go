@@ -109,7 +109,7 @@ func (c *Collector[T, R]) lead(ctx context.Context, item T, crowd bool) (R, erro
 	batch := c.take(pending[T, R]{item: item})
 	c.mu.Unlock()
 	if len(batch) == 1 {
-		defer c.done(batch)
+		defer c.recycle(batch)
 		defer c.landed(1)
 		results, err := c.do(ctx, []T{item})
 		if err != nil {
@@ -184,6 +184,7 @@ func (c *Collector[T, R]) take(first ...pending[T, R]) []pending[T, R] {
 	batch = append(append(batch, first...), c.waiting[:n]...)
 	switch left := len(c.waiting) - n; {
 	case left > n: // it would cost more to move them
+		clear(c.waiting[:n])
 		c.waiting = c.waiting[n:]
 	case left == 0 && cap(c.waiting) > spareMax:
 		c.waiting = nil
@@ -201,8 +202,8 @@ func (c *Collector[T, R]) landed(n int) {
 	c.aloft -= n
 }
 
-// done keeps the slice of a call that is over for another.
-func (c *Collector[T, R]) done(batch []pending[T, R]) {
+// recycle keeps the slice of a call that is over for another.
+func (c *Collector[T, R]) recycle(batch []pending[T, R]) {
 	if cap(batch) > spareMax {
 		return
 	}
@@ -229,7 +230,7 @@ func (c *Collector[T, R]) call(batch []pending[T, R]) {
 			}
 			batch[i].done(r, err)
 		}
-		c.done(batch)
+		c.recycle(batch)
 	}()
 	results, err = c.do(context.Background(), items)
 }

@@ -73,8 +73,8 @@ do -- a script has room for 200 names
     end
   end
 
-  -- sortPiece sorts the whole messages that a piece of an inbox begins with, and says where they end. The page that they are mostly has the whole
-  -- piece: the server makes a hash of any string that is cut.
+  -- sortPiece sorts the messages that a piece of an inbox begins with, but for what there is of one that ends behind it, and says where they end.
+  -- Mostly they are one page, whose value is the piece as it is: the server makes a hash of whatever is cut out of it, byte by byte.
   local function sortPiece(q, piece, back)
     local at, run, n, twice, ids, is = 1, nil, 0, false, nil, nil
     local function finish()
