@@ -53,14 +53,6 @@ do -- a script has room for 200 names
     end
   end
 
-  -- cut says whether what there is from a byte on is nothing, or the beginning of a message: as leaf.go sees it.
-  local function cut(piece, at)
-    local rest = #piece - at + 1
-    if rest < 10 then return true end
-    local n, more = byte(piece, at + 8, at + 9)
-    return n == 36 and more == 0 and (rest < HEAD or HEAD + unpk('<I', piece, at + 46) > rest)
-  end
-
   -- sortRun sorts messages of one priority that are next to each other, up to a byte.
   local function sortRun(q, piece, run, till, ids, twice)
     if twice or anyLive(ids) then
