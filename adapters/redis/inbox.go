@@ -50,9 +50,8 @@ func (once) NoRetry() bool { return true }
 var mails = sync.Pool{New: func() any { return new([]byte) }}
 
 // box puts messages of one queue into its inbox, all or none. Where it fails they may be there, and who publishes them again has them looked
-// for. Whoever puts something into an inbox that had nothing notes that there is something, and rings the bell; these only say where to look:
-// who puts anything behind it, or takes something out of its queue, looks for himself. One that comes alone, as far as is known here, is
-// offered instead, see offer.go.
+// for. The note behind them that there is something in this inbox, and the bell, only say where to look: who puts anything behind it, or takes
+// something out of its queue, looks for himself. One that comes alone, as far as is known here, is offered instead, see offer.go.
 func (d *db) box(ctx context.Context, msgs []stem.Message, at []int) error {
 	now, err := d.reckon(ctx)
 	if err != nil {
@@ -90,9 +89,9 @@ type parcel struct {
 	filled, offer bool  // there was something in it before, as far as is known; it is offered too
 }
 
-// post sends what box has made, and says how large the inbox is then. An inbox that has something has been noted, and its bell rung or its first
-// message offered: where it had with the last message, that is done only if it has not any more. The note comes behind the message, as
-// who sorts what is there takes it away.
+// post sends what box has made, and says how large the inbox is then. The note comes behind each, as whoever sorts what is there takes it away. The
+// bell of an inbox that has something has been rung, or its first message is offered: where it had with the last message, it is rung only if
+// it has not any more.
 func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	server, free := d.quickest()
 	defer free()
@@ -103,9 +102,7 @@ func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	length := redis.NewCmd(ctx, "APPEND", d.keys.inbox(p.queue), p.mail)
 	_ = pipe.Process(ctx, once{length})
 	all := length
-	if !p.filled {
-		pipe.Do(ctx, "SADD", d.keys.key(inboxesKey), p.queue) // which a transaction answers otherwise
-	}
+	pipe.Do(ctx, "SADD", d.keys.key(inboxesKey), p.queue)
 	switch {
 	case p.offer:
 		pipe.Do(ctx, "ZADD", d.keys.offers(p.queue), p.score, p.mail)
@@ -129,10 +126,7 @@ func (d *db) post(ctx context.Context, p parcel) (size int64, err error) {
 	switch empty := size == int64(len(p.mail)); {
 	case empty && p.filled:
 		d.filling.Store(nil)
-		pipe := server.Pipeline()
-		pipe.SAdd(ctx, d.keys.key(inboxesKey), p.queue)
-		d.ring(ctx, pipe, p.queue)
-		_, err = pipe.Exec(ctx)
+		err = d.ring(ctx, server, p.queue).Err()
 	case !empty && !p.filled:
 		d.filling.Store(&p.queue)
 		if p.offer { // what comes next is neither offered nor rung for, and may be more urgent than what is offered
@@ -236,33 +230,25 @@ func (d *db) peek(ctx context.Context, queues []string) (map[string]known, error
 		}
 		for _, mail := range mails {
 			if mail, ok := mail.(string); ok {
-				if err := readMail(mail, out); err != nil {
-					return nil, err
-				}
+				readMail(mail, out)
 			}
 		}
 	}
 	return out, nil
 }
 
-// readMail reads the messages of an inbox.
-func readMail(mail string, into map[string]known) error {
-	r := &reader{s: mail}
-	for r.s != "" {
+// readMail reads the messages of an inbox. What is none is for who sorts or claims it to say.
+func readMail(mail string, into map[string]known) {
+	for r := (&reader{s: mail}); ; {
 		created, id, given := r.number(), r.name(), r.blob()
-		created = max(created, -created)
 		if r.err != nil {
-			return nil // the rest is none, as who sorts it will say
+			return
 		}
-		s, rest, err := decodeGiven(given, 0, created)
-		if err != nil {
-			return err
+		created = max(created, -created)
+		if s, rest, err := decodeGiven(given, 0, created); err == nil {
+			if m, err := decodeMessage(s, rest); err == nil {
+				into[id] = known{live: &m, state: s}
+			}
 		}
-		m, err := decodeMessage(s, rest)
-		if err != nil {
-			return err
-		}
-		into[id] = known{live: &m, state: s}
 	}
-	return nil
 }

@@ -19,7 +19,7 @@ func TestTasksOfPagesThatEndWithTheBeginningOfAnotherAreWhole(t *testing.T) {
 	t.Parallel()
 	server := testserver.NewRedis(t)
 	store := open(t, server.URL())
-	for _, size := range []int{1, 100, 317, 700, 1500} {
+	for n, size := range []int{1, 100, 317, 700, 1500, 101, 318, 701} {
 		var ids []string
 		for range 100 {
 			m := single(t)
@@ -27,14 +27,16 @@ func TestTasksOfPagesThatEndWithTheBeginningOfAnotherAreWhole(t *testing.T) {
 			publish(t, store, m)
 			ids = append(ids, m.ID)
 		}
-		if s, err := store.Results.Load(t.Context(), ids...); err != nil || slices.Contains(s, nil) {
-			t.Fatalf("of %d bytes: %v, %v", size, s, err)
+		if n < 5 { // of the others the claim makes pages
+			if s, err := store.Results.Load(t.Context(), ids...); err != nil || slices.Contains(s, nil) {
+				t.Fatalf("of %d bytes: %v, %v", size, s, err)
+			}
 		}
+		ds := claim(t, store, 1)
 		pages, err := server.Client.HLen(t.Context(), "{stem}:pages").Result()
 		if err != nil || pages == 0 {
 			t.Fatalf("of %d bytes: there are %d pages, %v", size, pages, err)
 		}
-		ds := claim(t, store, 100)
 		for len(ds) < 100 {
 			more := claim(t, store, 100)
 			if len(more) == 0 {
@@ -117,6 +119,62 @@ func TestWhatIsNoMessageCostsNoneThatCameBefore(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who may not write sees all tasks of all inboxes, whatever else there is.
+func TestWhatIsNoMessageHidesNoOther(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	ids := boxed(t, server, store, 2)
+	if err := server.Client.Append(t.Context(), "{stem}:q:"+queue+":i", item(stem.NewID(), 3)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ids = append(ids, boxed(t, server, store, 1)...)
+	reader := open(t, server.URL(), func(o *stem.StoreOptions) { o.ReadOnly = true })
+	if s, err := reader.Results.Load(t.Context(), append(ids, stem.NewID())...); err != nil || slices.Contains(s[:3], nil) || s[3] != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
+// What is published is found at once, whoever else publishes, claims or looks meanwhile.
+func TestWhatIsPublishedIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	const producers, each = 6, 500
+	failed := make(chan error, producers)
+	for range producers {
+		own := open(t, server.URL())
+		msgs := make([]stem.Message, each)
+		for i := range msgs {
+			msgs[i] = single(t)
+		}
+		go func() {
+			for _, m := range msgs {
+				if _, err := own.Broker.Publish(t.Context(), m); err != nil {
+					failed <- err
+					return
+				}
+				if s, err := own.Results.Load(t.Context(), m.ID); err != nil || s[0] == nil {
+					failed <- fmt.Errorf("%s is published and unknown, %w", m.ID, err)
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for left := producers; left > 0; {
+		ds := claim(t, store, 50)
+		settle(t, store, func(i int) stem.Settlement { return done(ds[i]) }, ds...)
+		select {
+		case err := <-failed:
+			if left--; err != nil {
+				t.Error(err)
+			}
+		default:
+		}
 	}
 }
 

@@ -182,14 +182,8 @@ func (c *Collector[T, R]) take(first ...pending[T, R]) []pending[T, R] {
 		batch, c.spare = c.spare[last], c.spare[:last]
 	}
 	batch = append(append(batch, first...), c.waiting[:n]...)
-	switch left := len(c.waiting) - n; {
-	case left > n: // it would cost more to move them
-		clear(c.waiting[:n])
-		c.waiting = c.waiting[n:]
-	case left == 0 && cap(c.waiting) > spareMax:
+	if c.waiting = slices.Delete(c.waiting, 0, n); len(c.waiting) == 0 && cap(c.waiting) > spareMax {
 		c.waiting = nil
-	default:
-		c.waiting = slices.Delete(c.waiting, 0, n)
 	}
 	c.aloft += len(batch)
 	return batch
