@@ -158,7 +158,7 @@ func TestWhatIsPublishedIsFoundAtOnce(t *testing.T) {
 					return
 				}
 				if s, err := own.Results.Load(t.Context(), m.ID); err != nil || s[0] == nil {
-					failed <- fmt.Errorf("%s is published and unknown, %w", m.ID, err)
+					failed <- fmt.Errorf("%s is published and unknown, %v", m.ID, err)
 					return
 				}
 			}
