@@ -74,3 +74,58 @@ func TestWhatAFullServerHoldsIsWorkedOff(t *testing.T) {
 		})
 	}
 }
+
+// A full server takes no task in, however it comes.
+func TestAFullServerRefusesEveryNewTask(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewRedis(t)
+	store := open(t, server.URL())
+	publish(t, store, message(t, "ended"))
+	settle(t, store, func(int) stem.Settlement { return stem.Settlement{} }, claim(t, store, 1)...)
+	several := func(n int, change func(i int, m *stem.Message)) (msgs []stem.Message) {
+		for i := range n {
+			m := single(t)
+			change(i, &m)
+			msgs = append(msgs, m)
+		}
+		return msgs
+	}
+	later := func(_ int, m *stem.Message) { m.State.NotBefore = time.Now().Add(time.Hour) }
+	if err := server.Client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := server.Client.DBSize(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, msgs := range map[string][]stem.Message{
+		"a delayed one": several(1, later), "many delayed ones": several(100, later),
+		"one with a key":      several(1, func(_ int, m *stem.Message) { m.Unique.Key = "key" }),
+		"one tried again":     several(1, func(_ int, m *stem.Message) { m.State.Epoch = 1 }),
+		"one with a lease":    several(1, func(_ int, m *stem.Message) { m.Lease = time.Minute }),
+		"one with another id": {message(t, "chosen")},
+		"some, one of which is remembered": several(40, func(i int, m *stem.Message) {
+			if i == 7 {
+				*m = message(t, "ended")
+			}
+		}),
+		"some, half of them delayed": several(40, func(i int, m *stem.Message) {
+			if i%2 == 0 {
+				later(i, m)
+			}
+		}),
+	} {
+		if out, err := store.Broker.Publish(t.Context(), msgs...); !errors.Is(err, stem.ErrStoreFull) {
+			t.Errorf("%s: %+v, %v", name, out, err)
+		}
+	}
+	if after, err := server.Client.DBSize(t.Context()).Result(); err != nil || after != before {
+		t.Errorf("there are %d keys, were %d, %v", after, before, err)
+	}
+	if err := server.Client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if q := counts(t, store); q.Ready+q.Delayed != 0 {
+		t.Errorf("there are %+v", q)
+	}
+}

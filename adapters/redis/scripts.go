@@ -35,11 +35,18 @@ var parts = map[string]string{
 }
 
 // ending are the scripts that a full server runs too: they end what is there, keep it from running twice, or make room, and without them it
-// would stay full. It refuses those by which something new comes. Those that only read have no flags, as a replica runs no others.
+// would stay full.
 var ending = strings.Fields("claim book extend release sort done donepage settle save expire tally fired cancelpage adopt leave level maintain prune dissolve purgedead")
 
-// onFull is the first line of a script that a full server runs.
-const onFull = "#!lua flags=allow-oom\n"
+// coming are those by which something new comes: a full server refuses them. Of a script that does not say it refuses only the first write,
+// and one that begins with taking something away it runs to its end. Those that only read say nothing either, as a replica runs no others.
+var coming = strings.Fields("enqueue one bulk publish")
+
+// onFull is the first line of a script that a full server runs, and unlessFull of one that it refuses.
+const (
+	onFull     = "#!lua flags=allow-oom\n"
+	unlessFull = "#!lua\n"
+)
 
 // script is a Lua script and the keys that it uses: in the order of fixed, then for each queue in the order of perQueue.
 type script struct {
@@ -91,8 +98,11 @@ func newScripts(say string) scripts {
 		}
 		s := &script{}
 		text = s.declare(used) + text
-		if slices.Contains(ending, name) {
+		switch {
+		case slices.Contains(ending, name):
 			text = onFull + text
+		case slices.Contains(coming, name):
+			text = unlessFull + text
 		}
 		s.Script = redis.NewScript(text)
 		out[name] = s
