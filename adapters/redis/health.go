@@ -105,9 +105,11 @@ func memory(info map[string]string) []string {
 	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64)
 	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
 	var out []string
-	// The policies volatile-… drop keys that expire, and none of a store's keys does.
-	if policy := info["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys") {
+	switch policy := info["maxmemory_policy"]; {
+	case strings.HasPrefix(policy, "allkeys"):
 		out = append(out, "maxmemory-policy "+policy+" throws tasks away when memory is full: set maxmemory-policy noeviction")
+	case strings.HasPrefix(policy, "volatile"): // the keys that expire are the limiter's
+		out = append(out, "maxmemory-policy "+policy+" forgets rate limits when memory is full, and more than they allow is run: set maxmemory-policy noeviction")
 	}
 	if limit > 0 && used*100/limit >= fullTold {
 		out = append(out, fmt.Sprintf("memory is %d %% full (%d of %d MiB): raise maxmemory, keep results for a shorter time, or drain the queues",

@@ -31,6 +31,7 @@ func TestAServerThatMayLoseTasksIsNamedWithTheCure(t *testing.T) {
 		want       string
 	}{
 		{[]string{"maxmemory-policy allkeys-lru"}, "set maxmemory-policy noeviction"},
+		{[]string{"maxmemory-policy volatile-lru"}, "forgets rate limits when memory is full, and more than they allow is run: set maxmemory-policy noeviction"},
 		{[]string{"appendonly no"}, "nothing is kept on disk: when the server dies, every task and result is lost: set appendonly yes"},
 		{[]string{"appendonly no", "save 900 1"}, "all since its last snapshot is lost: set appendonly yes"},
 		{[]string{"maxmemory 1mb"}, "% full"},
