@@ -49,7 +49,7 @@ func (d *db) explain(err error) error {
 	} else if advice != "" {
 		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
 	}
-	if advice := adviseTLS(err); advice != "" {
+	if advice := adviseTLS(err, d.opts.TLS); advice != "" {
 		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
 	}
 	return fmt.Errorf("%s: %w", d.info, err)

@@ -89,8 +89,12 @@ func (d *db) wrapOpen(ctx context.Context, err error) error {
 			d.info, dialTimeout, err)
 	}
 	if d.encrypted && brokeOff(err) { // its word on certificates comes behind the handshake, and is lost where a reset overtakes it
-		return fmt.Errorf("redis: open: %s: the server closed the connection: if it wants a client certificate, name it with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY): %w",
-			d.info, err)
+		shown := ""
+		if d.opts.TLS.Cert != "" {
+			shown = " of its root, not that in " + d.opts.TLS.Cert
+		}
+		return fmt.Errorf("redis: open: %s: the server closed the connection: if it wants a client certificate%s, name it with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY): %w",
+			d.info, shown, err)
 	}
 	if !d.encrypted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		return fmt.Errorf("redis: open: %s: the server closed the connection: if it speaks only TLS, use rediss://: %w", d.info, err)
@@ -99,7 +103,7 @@ func (d *db) wrapOpen(ctx context.Context, err error) error {
 }
 
 // adviseTLS is what to do about an error of the connection's encryption; empty: it is no such error.
-func adviseTLS(err error) string {
+func adviseTLS(err error, files stem.TLS) string {
 	var (
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
@@ -107,6 +111,8 @@ func adviseTLS(err error) string {
 		plain     tls.RecordHeaderError
 	)
 	switch {
+	case errors.As(err, &authority) && files.CA != "":
+		return fmt.Sprintf("the server's certificate is not signed by the root in %s: name its own with ca (STEM_TLS_CA_CERT)", files.CA)
 	case errors.As(err, &authority):
 		return "the server's certificate is signed by nobody we trust: name its root with ca (STEM_TLS_CA_CERT)"
 	case errors.As(err, &host):
@@ -117,6 +123,9 @@ func adviseTLS(err error) string {
 		return "the server does not speak TLS at this port: use its TLS port, or redis://"
 	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"),
 		strings.Contains(err.Error(), "tls: unknown certificate authority"):
+		if files.Cert != "" {
+			return fmt.Sprintf("the server does not take the client certificate in %s: name one of its root with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY)", files.Cert)
+		}
 		return "the server wants a client certificate of its root: name it with cert and key (STEM_TLS_CLIENT_CERT, STEM_TLS_CLIENT_KEY)"
 	}
 	return ""

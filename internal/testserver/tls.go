@@ -19,10 +19,10 @@ import (
 
 // Certificates are files in PEM: a trust root, what it signed, and a root that signed nothing here.
 type Certificates struct {
-	CA                    string
-	ServerCert, ServerKey string // for 127.0.0.1 and localhost
-	ClientCert, ClientKey string
-	StrangerCA            string
+	CA                      string
+	ServerCert, ServerKey   string // for 127.0.0.1 and localhost
+	ClientCert, ClientKey   string
+	StrangerCA, StrangerKey string
 }
 
 // StartRedisTLS starts a server that speaks only TLS and takes clients with a certificate of its root or without one; the directive
@@ -54,7 +54,7 @@ func NewCertificates(dir string) (*Certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Certificates{CA: filepath.Join(dir, "ca.pem"), StrangerCA: filepath.Join(dir, "stranger.pem")}
+	c := &Certificates{CA: filepath.Join(dir, "ca.pem"), StrangerCA: filepath.Join(dir, "stranger.pem"), StrangerKey: filepath.Join(dir, "stranger.key")}
 	server, err := ca.issue("server", x509.ExtKeyUsageServerAuth)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func NewCertificates(dir string) (*Certificates, error) {
 	c.ServerCert, c.ServerKey = filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key")
 	c.ClientCert, c.ClientKey = filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key")
 	return c, errors.Join(
-		ca.write(c.CA, ""), stranger.write(c.StrangerCA, ""), server.write(c.ServerCert, c.ServerKey), client.write(c.ClientCert, c.ClientKey),
+		ca.write(c.CA, ""), stranger.write(c.StrangerCA, c.StrangerKey), server.write(c.ServerCert, c.ServerKey), client.write(c.ClientCert, c.ClientKey),
 	)
 }
 
