@@ -50,7 +50,8 @@ func producerName() string {
 }
 
 // Enqueue publishes one task by name. Concurrent calls share round trips. When ctx ends first, as soon as the store notices, the
-// error is its error and the task may be published all the same. Arguments are encoded as JSON.
+// error is its error and the task may be published all the same: that, as whatever else leaves it open, is an UnconfirmedError, which has the
+// id to repeat it with. Arguments are encoded as JSON.
 //
 // An id that exists already is not an error: the Handle is that of the existing task, with Duplicate.
 func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Option) (*Handle, error) {
@@ -59,7 +60,9 @@ func (c *Client) Enqueue(ctx context.Context, name string, args any, opts ...Opt
 		return nil, fmt.Errorf("enqueue %s: %w", name, err)
 	}
 	p, err := c.send(ctx, m, s.publishRetry)
-	if err == nil {
+	if err != nil {
+		err = &UnconfirmedError{m.ID, err}
+	} else {
 		c.after(ctx, &s.Header, p)
 		err = p.Err
 	}
@@ -109,7 +112,8 @@ func own(m Message, p Published) Published {
 	return p
 }
 
-// EnqueueResult is what became of one Call of EnqueueMany: an id, or an error.
+// EnqueueResult is what became of one Call of EnqueueMany: an id, or an error. Where that is not known the error is an UnconfirmedError, and
+// ID is the id to repeat the call with.
 type EnqueueResult struct {
 	ID        string
 	Duplicate bool
@@ -178,21 +182,23 @@ func (c *Client) sendBatch(ctx context.Context, b callBatch) error {
 		return nil
 	}
 	published, err := c.publishMany(ctx, b.msgs, b.retry)
-	if err != nil {
-		err = fmt.Errorf("enqueue: %w", err)
-	}
 	for i, r := range b.results {
-		if err != nil {
-			r.Err = err
+		p := Published{State: Unconfirmed, Err: err}
+		if err == nil {
+			p = published[i]
+		}
+		if p.State == Unconfirmed {
+			id := b.msgs[i].ID
+			*r = EnqueueResult{ID: id, Err: fmt.Errorf("enqueue: %w", &UnconfirmedError{id, p.Err})}
 			continue
 		}
-		p := published[i]
-		if p.State != Unconfirmed {
-			c.after(ctx, b.headers[i], p)
-		}
+		c.after(ctx, b.headers[i], p)
 		*r = EnqueueResult{ID: p.ID, Duplicate: p.State == Duplicate, Err: p.Err}
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	return nil
 }
 
 // publishMany publishes a batch, and again those of it that were not confirmed. The error is for one of which nothing is known.

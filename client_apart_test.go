@@ -93,7 +93,7 @@ func TestOnlyThoseWhosePartOfTheStoreIsAwayAreNotEnqueued(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, r := range results {
-		if away := i == 1; errors.Is(r.Err, stem.ErrUnreachable) != away || !away && r.Err != nil {
+		if away := i == 1; errors.Is(r.Err, stem.ErrUnreachable) != away || !away && r.Err != nil || r.ID == "" {
 			t.Errorf("call %d gave %+v", i, r)
 		}
 	}

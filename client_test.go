@@ -331,6 +331,55 @@ func TestAPublishIsTriedAgainOnlyWhenAskedFor(t *testing.T) {
 	})
 }
 
+// deaf publishes and does not hear that it has.
+type deaf struct {
+	stem.Broker
+	fails bool
+}
+
+func (d *deaf) Publish(ctx context.Context, msgs ...stem.Message) ([]stem.Published, error) {
+	out, err := d.Broker.Publish(ctx, msgs...)
+	if d.fails {
+		return nil, errors.New("no answer")
+	}
+	return out, err
+}
+
+func TestWhatMayHaveBeenEnqueuedIsRepeatedWithTheIdThatTheErrorNames(t *testing.T) {
+	store := open(t)
+	broker := &deaf{store.Broker, true}
+	store.Broker = broker
+	client := stem.NewClient(store)
+	_, err := client.Enqueue(t.Context(), "t", nil, stem.Queue("q"))
+	var alone *stem.UnconfirmedError
+	if !errors.As(err, &alone) || alone.ID == "" || !strings.Contains(err.Error(), alone.ID) {
+		t.Fatalf("alone it gave %v", err)
+	}
+	results, err := client.EnqueueMany(t.Context(), call("q"), stem.Call{Name: "t", Args: make(chan int)}, call("q"))
+	var whole *stem.UnconfirmedError
+	if err == nil || errors.As(err, &whole) {
+		t.Errorf("the whole batch gave %v, which is not of one task", err)
+	}
+	ids := []string{alone.ID}
+	for i, r := range results {
+		var open *stem.UnconfirmedError
+		switch unknown := errors.As(r.Err, &open); {
+		case i == 1 && (unknown || r.ID != "" || r.Err == nil):
+			t.Errorf("a call that can not be made is known not to be enqueued, it gave %+v", r)
+		case i != 1 && (!unknown || r.ID == "" || open.ID != r.ID):
+			t.Errorf("call %d gave %+v", i, r)
+		case i != 1:
+			ids = append(ids, r.ID)
+		}
+	}
+	broker.fails = false
+	for _, id := range ids {
+		if h, err := client.Enqueue(t.Context(), "t", nil, stem.Queue("q"), stem.TaskID(id)); err != nil || !h.Duplicate() {
+			t.Errorf("repeating %s gave %+v, %v", id, h, err)
+		}
+	}
+}
+
 func TestConcurrentEnqueuesShareRoundTrips(t *testing.T) {
 	store := open(t)
 	broker := &flaky{Broker: store.Broker}

@@ -40,6 +40,20 @@ type OptionError struct {
 
 func (e *OptionError) Error() string { return fmt.Sprintf("option %s: %s", e.Option, e.Reason) }
 
+// UnconfirmedError says that it is not known whether a task was published: the store did not answer, or not to the end. Enqueue it again with
+// TaskID(ID): while that task waits or runs, or for as long as its id is remembered if it was a chosen one, nothing is done twice.
+type UnconfirmedError struct {
+	ID  string
+	Err error
+}
+
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("whether task %s was enqueued is not known: %v", e.ID, e.Err)
+}
+
+// Unwrap gives why it is not known.
+func (e *UnconfirmedError) Unwrap() error { return e.Err }
+
 // SizeError says that something is larger than its limit. Nothing was written.
 type SizeError struct {
 	What  string // "message of media.resize"

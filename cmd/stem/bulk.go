@@ -22,11 +22,12 @@ type bulkResult struct {
 	Line      int    `json:"line"`
 	ID        string `json:"id,omitempty"`
 	Duplicate bool   `json:"duplicate,omitempty"`
+	Unknown   bool   `json:"unknown,omitempty"` // whether it was enqueued; ID is the id to repeat it with
 	Error     string `json:"error,omitempty"`
 }
 
 // bulk enqueues one task for each line. A line that is wrong does not keep the others back: it is named, and the exit code says
-// that there was one.
+// that there was one. A store that fails ends it.
 func (p *program) bulk(ctx context.Context, client *stem.Client, check *checker, path string, opts []stem.Option) error {
 	in, size, err := p.openBulk(path)
 	if err != nil {
@@ -49,7 +50,8 @@ func (p *program) bulk(ctx context.Context, client *stem.Client, check *checker,
 				o := outcomes[next]
 				next++
 				if r.ID, r.Duplicate = o.ID, o.Duplicate; o.Err != nil {
-					r.Error = o.Err.Error()
+					var open *stem.UnconfirmedError
+					r.Unknown, r.Error = errors.As(o.Err, &open), o.Err.Error()
 				}
 			}
 			results = append(results, r)
@@ -78,7 +80,7 @@ func (p *program) bulk(ctx context.Context, client *stem.Client, check *checker,
 		}
 		if batch = append(batch, r); len(batch) == bulkBatch {
 			if err := flush(); err != nil {
-				return errors.Join(p.reportBulk(results), err)
+				return errors.Join(p.reportBulk(check.task, results), fmt.Errorf("%w; nothing after line %d was enqueued", err, n))
 			}
 		}
 	}
@@ -89,7 +91,7 @@ func (p *program) bulk(ctx context.Context, client *stem.Client, check *checker,
 	} else if scan != nil {
 		err = errors.Join(err, fmt.Errorf("line %d: %w", n+1, scan))
 	}
-	return errors.Join(p.reportBulk(results), err)
+	return errors.Join(p.reportBulk(check.task, results), err)
 }
 
 func (p *program) openBulk(path string) (io.ReadCloser, int64, error) {
@@ -107,11 +109,13 @@ func (p *program) openBulk(path string) (io.ReadCloser, int64, error) {
 	return f, st.Size(), nil
 }
 
-// reportBulk prints the ids, the lines that were refused, and a summary.
-func (p *program) reportBulk(results []bulkResult) error {
-	enqueued, duplicates, refused := 0, 0, 0
+// reportBulk prints the ids, the lines that were refused or may be, and a summary.
+func (p *program) reportBulk(task string, results []bulkResult) error {
+	enqueued, duplicates, refused, unknown := 0, 0, 0, 0
 	for _, r := range results {
 		switch {
+		case r.Unknown:
+			unknown++
 		case r.Error != "":
 			refused++
 		case r.Duplicate:
@@ -121,7 +125,7 @@ func (p *program) reportBulk(results []bulkResult) error {
 		}
 	}
 	if p.json {
-		if err := p.document(map[string]any{"enqueued": enqueued, "duplicates": duplicates, "refused": refused, "lines": results}); err != nil {
+		if err := p.document(map[string]any{"enqueued": enqueued, "duplicates": duplicates, "refused": refused, "unknown": unknown, "lines": results}); err != nil {
 			return err
 		}
 	} else {
@@ -130,7 +134,15 @@ func (p *program) reportBulk(results []bulkResult) error {
 				fmt.Fprintf(p.stderr, "line %d: %s\n", r.Line, r.Error)
 			}
 		}
-		p.printf("enqueued %s, duplicates %s, refused %s\n", thousands(enqueued), thousands(duplicates), thousands(refused))
+		p.printf("enqueued %s, duplicates %s, refused %s", thousands(enqueued), thousands(duplicates), thousands(refused))
+		if unknown > 0 {
+			p.printf(", not known %s", thousands(unknown))
+		}
+		p.printf("\n")
+	}
+	if unknown > 0 {
+		return &exitError{exitRuntime, fmt.Errorf("whether %d of %d lines were enqueued is not known, and the whole file again would run those twice that were: "+
+			"stem task status ID knows those, and stem enqueue %s ARGS --id ID, with the same options, enqueues one of the others", unknown, len(results), task)}
 	}
 	if refused > 0 {
 		return usageError("%d of %d lines were refused", refused, len(results))

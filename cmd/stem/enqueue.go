@@ -151,12 +151,17 @@ func (p *program) enqueue(ctx context.Context, store stem.Store, f *enqueueFlags
 	return nil
 }
 
-// refusal gives an enqueue error its exit code: wrong input, or a store that failed.
+// refusal gives an enqueue error its exit code: wrong input, or a store that failed; and says what to do when that leaves it open whether
+// the task is there.
 func refusal(err error) error {
 	var option *stem.OptionError
 	var size *stem.SizeError
 	if errors.As(err, &option) || errors.As(err, &size) {
 		return &exitError{exitUsage, err}
+	}
+	var open *stem.UnconfirmedError
+	if errors.As(err, &open) {
+		return fmt.Errorf("%w; stem task status %s says whether it was, and the same command with --id %s enqueues it if not", err, open.ID, open.ID)
 	}
 	return err
 }
