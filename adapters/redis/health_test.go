@@ -137,11 +137,22 @@ func TestAServerThatCanNotWriteToItsDiskCanBeLookedAt(t *testing.T) {
 }
 
 func TestAConnectionThatBrokeSaysThatItIsNotKnownWhatWasDone(t *testing.T) {
-	proxy := testserver.NewProxy(t, servers.Redis(t).Addr)
-	store := open(t, "redis://"+proxy.Addr)
+	proxy, url := behindProxy(t, servers.Redis(t))
+	store := open(t, url)
 	proxy.CutReply(0)
 	_, err := store.Results.Load(t.Context(), "a")
 	wants(t, err, io.EOF, "the connection broke: what was under way may have been done or not")
+}
+
+// behindProxy is a proxy in front of a server, and the URL of the server through it.
+func behindProxy(t *testing.T, server *testserver.Redis) (*testserver.Proxy, string) {
+	t.Helper()
+	proxy := testserver.NewProxy(t, server.Addr)
+	url, err := server.URLBehind(proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proxy, url
 }
 
 // manyMessages are more than one script takes.
@@ -191,14 +202,14 @@ func TestAServerThatIsTooOldIsRefusedWithTheVersionThatIsNeeded(t *testing.T) {
 	}
 	_, version, _ := strings.Cut(info, "redis_version:")
 	version, _, _ = strings.Cut(version, "\r\n")
-	proxy := testserver.NewProxy(t, server.Addr)
+	proxy, url := behindProxy(t, server)
 	proxy.Replace("redis_version:"+version, "redis_version:6"+version[1:])
-	_, err = redis.Open(t.Context(), "redis://"+proxy.Addr)
+	_, err = redis.Open(t.Context(), url)
 	if want := "this server is Redis 6" + version[1:] + ", Stem needs 7.0 or newer"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error is %v, want %q", err, want)
 	}
 	proxy.Replace("redis_version:"+version, "redis_version:8"+version[1:])
-	if w := open(t, "redis://"+proxy.Addr).Info.Version; !strings.HasPrefix(w, "Redis 8.") {
+	if w := open(t, url).Info.Version; !strings.HasPrefix(w, "Redis 8.") {
 		t.Errorf("version %q", w)
 	}
 }

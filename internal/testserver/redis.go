@@ -120,6 +120,16 @@ func (r *Redis) UserURL(name, password string, db int) string {
 	return u.String()
 }
 
+// URLBehind is its URL for who reaches it through a proxy: the same user, password and database.
+func (r *Redis) URLBehind(p *Proxy) (string, error) {
+	u, err := url.Parse(r.URL())
+	if err != nil {
+		return "", errors.New("testserver: the URL can not be read") // the error would show the password
+	}
+	u.Host = p.Addr
+	return u.String(), nil
+}
+
 // Start runs the server again after Kill and waits until it has read its data.
 func (r *Redis) Start(ctx context.Context) error {
 	if err := r.Launch(); err != nil {
