@@ -14,6 +14,9 @@ func OpenInPages(ctx context.Context, url string, opts ...stem.StoreOption) (ste
 	return open(ctx, url, 1, opts)
 }
 
+// ProbePeriod is how long after one question to a silent node the next one comes at the latest.
+const ProbePeriod = probeEvery + probePatience
+
 // LaneOf names the part of a spread namespace in which a queue lies.
 var LaneOf = laneOf
 

@@ -13,6 +13,13 @@ import (
 	"github.com/stemd/stem/internal/testserver"
 )
 
+// It is the same pause however often a node was asked in vain, and no longer than a daemon's own after a claim that failed.
+func TestASilentNodeIsAskedAgainWithinThreeSeconds(t *testing.T) {
+	if redis.ProbePeriod > 3*time.Second {
+		t.Errorf("it is asked again after %v", redis.ProbePeriod)
+	}
+}
+
 // One node of a Cluster stands still: it takes connections and says nothing.
 func TestWorkGoesOnBesideANodeOfAClusterThatIsSilent(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func (o *outage) failed(err error, consequence string) {
 	o.mu.Unlock()
 	if first {
 		why := strings.ReplaceAll(err.Error(), "\n", "; ") // one line for each event, also of several errors
-		o.log.Error(fmt.Sprintf("%s: %s; %s; trying again every %v-%v", o.what, why, consequence, retryFirst, retryLast))
+		o.log.Error(fmt.Sprintf("%s: %s; %s; trying again every %v-%v", o.what, why, consequence, retryLeast, retryMost))
 	} else {
 		o.log.Debug(o.what, "error", err)
 	}
@@ -57,15 +57,19 @@ func (o *outage) down() bool {
 	return !o.since.IsZero()
 }
 
-// Waits between two tries of a store that does not answer.
+// Waits between two tries of a store that does not answer: they grow from first to last, and each is up to so much of itself shorter or
+// longer, so that many daemons do not come at once. None is shorter than retryLeast or longer than retryMost.
 const (
-	retryFirst = 500 * time.Millisecond
-	retryLast  = 2 * time.Second
+	retryFirst  = 500 * time.Millisecond
+	retryLast   = 2 * time.Second
+	retryJitter = 0.5
+	retryLeast  = retryFirst / 2
+	retryMost   = retryLast + retryLast/2
 )
 
 func newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = retryFirst, retryLast
+	b.InitialInterval, b.MaxInterval, b.RandomizationFactor = retryFirst, retryLast, retryJitter
 	b.Reset()
 	return b
 }
@@ -80,23 +84,32 @@ func newClaimBackoff() claimBackoff {
 	return claimBackoff{newBackoff(), part}
 }
 
-// failed says whether a claim that took so long failed, and then waits. Where a part of the store can not be reached and the claim has
-// waited for what the others have, the next one may come at once, and whoever pokes wake has a reason for it; where it has not, no part may
-// be there.
+// failed says whether a claim that took so long failed, and then waits.
 func (b claimBackoff) failed(ctx context.Context, err error, took time.Duration, wake <-chan struct{}) bool {
-	switch {
-	case err == nil:
+	if err == nil {
 		b.store.Reset()
 		b.part.Reset()
+		return false
+	}
+	d, hasty := b.next(err, took)
+	if !hasty {
+		wake = nil
+	}
+	pause(ctx, d, wake)
+	return true
+}
+
+// next is how long to wait after a claim that failed. Where a part of the store can not be reached and the claim has waited for what the
+// others have, the next one may come at once, and who pokes has a reason for it: hasty; where it has not, no part may be there.
+func (b claimBackoff) next(err error, took time.Duration) (d time.Duration, hasty bool) {
+	switch {
 	case !errors.Is(err, stem.ErrUnreachable):
-		pause(ctx, b.store.NextBackOff(), nil)
+		return b.store.NextBackOff(), false
 	case took >= learnWait:
 		b.part.Reset()
-		pause(ctx, partPause, wake)
-	default:
-		pause(ctx, b.part.NextBackOff(), nil)
+		return partPause, true
 	}
-	return err != nil
+	return b.part.NextBackOff(), false
 }
 
 // pause waits for d, for ctx or for a poke, and says whether to go on.
