@@ -26,7 +26,7 @@ var (
 	// ErrStarting: the store's server is up and still reads its data; it will answer without anybody's doing.
 	ErrStarting = errors.New("store is starting")
 	// ErrUnreplicated: it is done and durable where it was done, but fewer replicas than asked for have it yet. Repeating it with the
-	// same id does nothing twice.
+	// same id does nothing twice while the task waits or runs.
 	ErrUnreplicated = errors.New("not replicated yet")
 	// ErrClosed: the store or client was closed.
 	ErrClosed = errors.New("closed")
