@@ -84,19 +84,3 @@ func afterwards(ctx context.Context, do func(ctx context.Context)) {
 	defer cancel()
 	do(ctx)
 }
-
-// joined is errors.Join without those that say the same again, as one node that is away does in each of its parts.
-func joined(errs []error) error {
-	said := map[string]struct{}{}
-	var out []error
-	for _, err := range errs {
-		if err == nil {
-			continue
-		}
-		if _, again := said[err.Error()]; !again {
-			said[err.Error()] = struct{}{}
-			out = append(out, err)
-		}
-	}
-	return errors.Join(out...)
-}

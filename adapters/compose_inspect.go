@@ -2,7 +2,6 @@ package adapters
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -92,7 +91,7 @@ func (b *composedBroker) Maintain(ctx context.Context) (stem.Maintained, error) 
 		one, err := m.Maintain(ctx)
 		sum, errs = sum.Beside(one), append(errs, err)
 	}
-	return sum, errors.Join(errs...)
+	return sum, Joined(errs...)
 }
 
 // ReleaseOwner implements stem.Takeover. What is said of the tasks that it gives back is a help: it is put right when they are claimed.

@@ -130,7 +130,7 @@ func (b *composedBroker) mendPurges(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return Joined(errs...)
 }
 
 // ofQueue is the optional capability of a broker's Results that are in several places.

@@ -2,7 +2,6 @@ package adapters
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -206,7 +205,7 @@ func (b *spreadBroker) close() error {
 		errs = append(errs, b.lanes[name].close())
 	}
 	clear(b.lanes)
-	return errors.Join(append(errs, b.Directory.Close())...)
+	return Joined(append(errs, b.Directory.Close())...)
 }
 
 // now is this host's clock, or the one that the store was given. It is compared with other times only where a few seconds do not matter.
@@ -220,7 +219,7 @@ func each[T any](items []T, do func(i int, item T) error) error {
 	if len(items) == 1 {
 		return do(0, items[0])
 	}
-	return joined(Abreast(len(items), abreast, func(i int) error { return do(i, items[i]) }))
+	return Joined(Abreast(len(items), abreast, func(i int) error { return do(i, items[i]) })...)
 }
 
 // byLane sorts indexes of things into lanes, which come in the order in which they first appear.

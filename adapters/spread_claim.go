@@ -124,7 +124,7 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 		}
 		lanes := v.reached(p)
 		if left = c.Wait - time.Since(begun); len(lanes) == 0 {
-			return nil, fmt.Errorf("claim: %w", unreachable(joined(v.errs)))
+			return nil, fmt.Errorf("claim: %w", unreachable(Joined(v.errs...)))
 		}
 		rang := false
 		if left > 0 && len(p.sections) > 1 {
@@ -138,7 +138,7 @@ func (b *spreadBroker) Claim(ctx context.Context, c stem.Claim) ([]stem.Delivery
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case left <= 0 && !rang:
-			return nil, unreachable(joined(v.errs))
+			return nil, unreachable(Joined(v.errs...))
 		case vain > 0 && rang: // others were faster, or clocks differ: it is no use to ask at full speed
 			select {
 			case <-ctx.Done():

@@ -56,7 +56,7 @@ func unread(ctx context.Context, drawers []*drawer) error {
 	for i, d := range drawers {
 		errs[i] = d.err
 	}
-	err := joined(errs)
+	err := Joined(errs...)
 	if ctx.Err() != nil || errors.Is(err, stem.ErrCorrupt) {
 		return err
 	}

@@ -3,7 +3,6 @@ package adapters
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -108,7 +107,7 @@ func (b *spreadBroker) Maintain(ctx context.Context) (stem.Maintained, error) {
 		more, err := step(ctx)
 		sum.More, errs = sum.More || more, append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := Joined(errs...); err != nil {
 		return sum, fmt.Errorf("maintain: %w", err)
 	}
 	return sum, nil

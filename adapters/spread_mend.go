@@ -67,7 +67,7 @@ func (b *spreadBroker) mendLane(ctx context.Context, name string, due []*entry) 
 			failed, again = append(failed, err), append(again, due[i])
 		}
 	}
-	return joined(append(failed, b.putOff(ctx, again, mendAgain)))
+	return Joined(append(failed, b.putOff(ctx, again, mendAgain))...)
 }
 
 func (b *spreadBroker) mendAll(ctx context.Context, name string, due []*entry) error {

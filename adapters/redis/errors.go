@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -31,7 +32,7 @@ func (d *db) explain(err error) error {
 	if errors.Is(err, redis.ErrClosed) || d.closed.Load() {
 		return stem.ErrClosed
 	}
-	msg := err.Error()
+	msg := saidBy(err)
 	if d.apart && isAway(err) {
 		err = fmt.Errorf("%w: %w", stem.ErrUnreachable, err)
 	}
@@ -39,10 +40,17 @@ func (d *db) explain(err error) error {
 		if !strings.HasPrefix(msg, known.prefix) {
 			continue
 		}
-		if known.kind != nil {
-			return fmt.Errorf("%s: %w: %s: %w", d.info, known.kind, known.advice, err)
+		advice := known.advice
+		if advice == namePrimary && (d.elected || d.apart || d.sharded) {
+			advice = findsPrimary
 		}
-		return fmt.Errorf("%s: %s: %w", d.info, known.advice, err)
+		if known.kind != nil {
+			return fmt.Errorf("%s: %w: %s: %w", d.info, known.kind, advice, err)
+		}
+		return fmt.Errorf("%s: %s: %w", d.info, advice, err)
+	}
+	if d.elected && isHungUp(err) {
+		return fmt.Errorf("%s: %s: %w", d.info, hungUpElected, err)
 	}
 	if advice := adviseNet(err); strings.HasSuffix(advice, "?") {
 		return fmt.Errorf("%s: %s %w", d.info, advice, err)
@@ -54,6 +62,27 @@ func (d *db) explain(err error) error {
 	}
 	return fmt.Errorf("%s: %w", d.info, err)
 }
+
+// saidBy is what the server itself said, without what the client says around it, as it does when the server refuses a new connection. What
+// Sentinels say is about them and not about the server.
+func saidBy(err error) string {
+	var server redis.Error
+	if !ofSentinels(err) && errors.As(err, &server) {
+		return server.Error()
+	}
+	return err.Error()
+}
+
+func ofSentinels(err error) bool { return strings.Contains(err.Error(), "all sentinels specified") }
+
+const (
+	namePrimary = "this is a replica: connect to the primary, or through Sentinel"
+	// findsPrimary is instead of it where Sentinels, or the nodes of a Cluster, say who the primary is.
+	findsPrimary = "the server is a replica, or has just become one: the store looks for the new primary and goes on there by itself"
+	// hungUpElected is of connections that were given up, as all are to a server that is the primary no more.
+	hungUpElected = "the connection was given up, as when another server becomes the primary: the store goes on there by itself; " +
+		"what was under way may have been done or not"
+)
 
 const wantsPassword = "the server wants a password: put user and password into the URL"
 
@@ -67,7 +96,8 @@ var advices = [...]struct {
 	advice string
 }{
 	{"OOM ", stem.ErrStoreFull, "raise maxmemory, or let results live shorter"},
-	{"READONLY ", stem.ErrReadOnly, "this is a replica: connect to the primary, or through Sentinel"},
+	{"READONLY ", stem.ErrReadOnly, namePrimary},
+	{"UNBLOCKED ", nil, namePrimary}, // to a wait, when the server becomes a replica
 	{"MISCONF ", stem.ErrReadOnly, "the server can not write to its disk: look at its log"},
 	{"NOREPLICAS ", stem.ErrReadOnly, "fewer replicas are well than min-replicas-to-write wants: look at the replicas"},
 	{"NOAUTH", nil, wantsPassword},
@@ -86,7 +116,7 @@ var advices = [...]struct {
 
 // adviseNet is what to do about a connection that does not come about or answer; empty: it is another error.
 func adviseNet(err error) string {
-	sentinels := strings.Contains(err.Error(), "all sentinels specified")
+	sentinels := ofSentinels(err)
 	switch {
 	case sentinels && strings.Contains(err.Error(), "unknown command 'sentinel'"):
 		return "what listens there is no Sentinel: with master= the URL names Sentinels, whose port is usually 26379"
@@ -98,7 +128,7 @@ func adviseNet(err error) string {
 		return "these Sentinels watch no primary of the name that master= says: SENTINEL MASTERS lists them"
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "nobody listens there, is Redis running?"
-	case brokeOff(err):
+	case brokeOff(err), isHungUp(err):
 		return "the connection broke: what was under way may have been done or not"
 	case isNet(err) && isTimeout(err):
 		return "no answer in time: is the server stopped, overloaded or cut off?"
@@ -110,6 +140,9 @@ func adviseNet(err error) string {
 func brokeOff(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
+
+// isHungUp says that this side closed the connection under a call.
+func isHungUp(err error) bool { return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) }
 
 // mayWrite refuses a write of a store that was opened for looking only.
 func (d *db) mayWrite(op string) error {

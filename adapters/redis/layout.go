@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -88,7 +87,7 @@ func (k *keeper) Maintain(ctx context.Context) (stem.Maintained, error) {
 	for _, one := range each {
 		sum = sum.Beside(one)
 	}
-	return sum, errors.Join(errs...)
+	return sum, adapters.Joined(errs...)
 }
 
 // layout says how a namespace lies on a Cluster.
