@@ -13,30 +13,36 @@ import (
 	"github.com/stemd/stem"
 )
 
-// outage is the state of one way to the store: it says once that it is broken and once that it works again. The zero value
-// works. It is safe for concurrent use.
+// outage is the state of one way to the store: it says once that it is broken, once more for each cause that comes while it lasts, and once
+// that it works again. The zero value works. It is safe for concurrent use.
 type outage struct {
 	log  hclog.Logger
 	what string // "broker: claim"
 
 	mu    sync.Mutex
 	since time.Time
+	cause reasons
 }
 
 // failed notes an error; consequence is what the log line says about it.
 func (o *outage) failed(err error, consequence string) {
 	o.mu.Lock()
+	now := time.Now()
 	first := o.since.IsZero()
 	if first {
-		o.since = time.Now()
+		o.since, o.cause = now, reasons{}
 	}
+	tell := o.cause.tell(err, now)
 	o.mu.Unlock()
-	if first {
-		why := strings.ReplaceAll(err.Error(), "\n", "; ") // one line for each event, also of several errors
-		o.log.Error(fmt.Sprintf("%s: %s; %s; trying again every %v-%v", o.what, why, consequence, retryLeast, retryMost))
-	} else {
+	if !tell {
 		o.log.Debug(o.what, "error", err)
+		return
 	}
+	why := strings.ReplaceAll(err.Error(), "\n", "; ") // one line for each event, also of several errors
+	if !first {
+		why = "still, and now: " + why
+	}
+	o.log.Error(fmt.Sprintf("%s: %s; %s; trying again every %v-%v", o.what, why, consequence, retryLeast, retryMost))
 }
 
 // over notes an answer.
