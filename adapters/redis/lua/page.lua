@@ -3,9 +3,9 @@
 -- which is the number of its first arrival, and there is no state. For all else it leaves the page first, see unpage.lua.
 --
 -- A page's value is for each message: when it was published (0: with the page), id, length, what Go wrote. Behind the last there may be the
--- beginning of another, see inbox.lua. The server makes a hash of whatever a script reads, byte
--- by byte, so none reads a page without need. The page's marks are short: when it was published, flags, lane, how many, a byte for each, and
--- the claims that have tasks: number, epoch, time, owner. A byte is READY, the number of the claim, or GONE.
+-- beginning of another, see inbox.lua. The server makes a hash of whatever a script reads, byte by byte, so none reads a page without need. The
+-- page's marks are short: when it was published, flags, lane, how many, a byte for each, and the claims that have tasks: number, epoch, time,
+-- owner. A byte is READY, the number of the claim, or GONE.
 --
 -- A page of which a status was saved while its tasks were live is flagged, as a plain end does not look for one.
 --
